@@ -1,0 +1,1 @@
+"""Item vectors on disk: made in units, checked, read."""

@@ -1,0 +1,278 @@
+"""What can be set: one frozen model a concern, one field an option.
+
+A field is one flag (`--sasrec-seq-len`), one YAML key (`sasrec_seq_len`), one line of help and one rule. Keys are unique
+over all sections, so a configuration is one flat mapping. A verb's configuration is a bundle of sections.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from plmrs.workspace import Workspace
+
+Ids = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def option(default: Any, description: str, *aliases: str, env: str | None = None, bare: str | None = None) -> Any:
+    """A field that is an option.
+
+    Args:
+        default: Its value when neither the configuration file nor a flag gives one.
+        description: Its line of help.
+        aliases: Further flags for it, such as `--plm`.
+        env: The environment variable that gives its default.
+        bare: The value it takes when its flag stands alone.
+    """
+    return Field(default, description=description, json_schema_extra={"aliases": list(aliases), "env": env, "bare": bare})
+
+
+class Section(BaseModel):
+    """A concern's options; `panel` is the heading they stand under in `--help`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    panel: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_dialect(cls, values: Any) -> Any:
+        """Read `None`, `auto` and lists such as `"0 1 2"` as the command line spells them."""
+        return {name: _spoken(value, cls.model_fields.get(name)) for name, value in values.items()}
+
+
+def _spoken(value: Any, field: Any) -> Any:
+    if not isinstance(value, str) or field is None:
+        return value
+    kinds = str(field.annotation)
+    if "None" in kinds and value.strip().lower() in {"none", "auto"} and "auto" not in str(field.json_schema_extra):
+        return None
+    if "tuple" in kinds:
+        return [part for part in re.split(r"[\s,]+", value.strip("[]() ")) if part]
+    return value
+
+
+class WorkspaceOptions(Section):
+    """Where things lie."""
+
+    panel = "Workspace"
+    root: Path = option(Path("data"), "Folder of raw files, prepared data sets and caches.", env="PLMRS_ROOT")
+    runs: Path = option(Path("runs"), "Folder of trained models.", env="PLMRS_RUNS")
+
+    def open(self) -> Workspace:
+        """The workspace these options name."""
+        return Workspace(self.root, self.runs)
+
+
+class RawOptions(Section):
+    """The raw files of `prepare`."""
+
+    panel = "Raw files"
+    items: Path | None = option(None, "Table of items: csv, tsv, parquet or feather, gzip allowed.")
+    interactions: Path | None = option(None, "Table of who took what, in the same formats.")
+    item_column: str | None = option(None, "Column of item ids, in both tables. Default: item_id or itemid.")
+    text_columns: tuple[str, ...] | None = option(
+        None, "Columns of the item's text, as in title,abstract. Default: text, title, name or description."
+    )
+    category_column: str | None = option(None, "Column of the item's category. Default: category, where there is one.")
+    user_column: str | None = option(None, "Column of user ids. Default: user_id or userid.")
+    time_column: str | None = option(None, "Column of times. Default: timestamp or time; without one the row order.")
+    abstracts: bool = option(False, "MIND: the text is title and abstract instead of the title.")
+
+
+class FilterOptions(Section):
+    """Which users `prepare` keeps, and how much of them."""
+
+    panel = "What is kept"
+    min_item_seq_len: Positive = option(5, "Users with fewer items are dropped.")
+    max_item_seq_len: Positive | None = option(None, "Longer histories keep their most recent items.")
+
+
+class DemoOptions(Section):
+    """The generated data set."""
+
+    panel = "Demo"
+    demo_seed: Annotated[int, Field(ge=0)] = option(7, "Seed of the generated catalogue and its readers.")
+
+
+class DatasetOptions(Section):
+    """The prepared data set."""
+
+    panel = "Data"
+    dataset: str | None = option(None, "Prepared data set. Default: the one prepared last.")
+
+
+class PlmOptions(Section):
+    """The pretrained language model (PLM)."""
+
+    panel = "Language model"
+    plm_name: str | None = option(
+        None, "Hub name, local folder, or minilm. Default: the one cached last, else facebook/opt-125m.", "--plm"
+    )
+    tokenized_len: Positive = option(30, "Tokens kept of an item's text.")
+
+
+class CacheOptions(Section):
+    """Which of the cached vectors a model reads."""
+
+    panel = "Language model"
+    pooling_method: Literal["mean", "last", "cls"] = option("mean", "How token states become the item's vector.")
+    cache: Path | None = option(None, "Use this cache instead of finding one by data set, PLM and options.")
+
+
+class PreinferOptions(Section):
+    """How `preinfer` computes."""
+
+    panel = "Computation"
+    batch_size: Positive | None = option(None, "Texts a batch. Default: as many as make 4,096 tokens.")
+    precision: Literal["auto", "32", "bf16"] = option("auto", "PLM weights; auto: bf16 where the device computes in it.")
+
+
+class DeviceOptions(Section):
+    """Where to compute."""
+
+    panel = "Devices"
+    accelerator: Literal["auto", "cpu", "gpu"] = option("auto", "Kind of device.")
+    devices: Ids | None = option(None, "Device ids, as in 0 1; on the cpu each id is a process. Default: one device.")
+
+
+class ModelOptions(Section):
+    """The recommender: SASRec over item vectors."""
+
+    panel = "Model"
+    input_type: Literal["text", "id", "text+id"] = option("text", "Item vectors from the PLM, a learned table, or both.")
+    sasrec_seq_len: Positive = option(20, "Items SASRec sees.")
+    sasrec_hidden_size: Positive = option(64, "Width of states and item vectors.")
+    sasrec_inner_size: Positive = option(256, "Width inside the feed-forward layers.")
+    sasrec_n_layers: Positive = option(2, "Blocks.")
+    sasrec_n_heads: Positive = option(2, "Attention heads; they divide the width.")
+    sasrec_hidden_dropout: Share = option(0.2, "Dropout on inputs and block outputs.")
+    sasrec_attention_dropout: Share = option(0.0, "Dropout on attention weights.")
+    sasrec_layer_norm_eps: Annotated[float, Field(gt=0)] = option(1e-6, "Epsilon of the layer norms.")
+    initializer_range: Annotated[float, Field(gt=0)] = option(0.02, "Standard deviation of initial weights.")
+    similarity: Literal["cosine", "dot"] = option("cosine", "Score of a state and an item; cosine learns a temperature.")
+    whitening: Positive | None = option(None, "Whiten PLM vectors to n dimensions, fitted on training items.")
+    projection_n_layers: Positive = option(2, "Layers of the MLP from PLM width to SASRec width.")
+    projection_inner_sizes: Ids | None = option(None, "Its n-1 inner widths. Default: the PLM's width.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.sasrec_hidden_size % self.sasrec_n_heads:
+            raise ValueError(
+                f"--sasrec-n-heads {self.sasrec_n_heads} does not divide --sasrec-hidden-size {self.sasrec_hidden_size}"
+            )
+        sizes = self.projection_inner_sizes
+        if sizes is not None and len(sizes) != self.projection_n_layers - 1:
+            raise ValueError(
+                f"--projection-inner-sizes gives {len(sizes)} widths; {self.projection_n_layers} layers"
+                f" (--projection-n-layers) have {self.projection_n_layers - 1} inner widths"
+            )
+        return self
+
+
+class OptimiserOptions(Section):
+    """AdamW."""
+
+    panel = "Optimiser"
+    lr: Annotated[float, Field(gt=0)] = option(1e-3, "Learning rate.")
+    projection_lr: Annotated[float, Field(gt=0)] | None = option(None, "Learning rate of the projection. Default: --lr.")
+    weight_decay: Annotated[float, Field(ge=0)] = option(0.1, "Weight decay; biases, norms and positions get none.")
+
+
+class TrainerOptions(Section):
+    """The training loop."""
+
+    panel = "Training"
+    max_epochs: Positive = option(100, "Epochs at most.")
+    early_stop_patience: Positive = option(10, "Validations without a better NDCG@10 before training stops.")
+    batch_size: Positive = option(64, "Windows a step a device.")
+    windows: Literal["last", "all"] = option("all", "Train on the last window of a history, or on every one.")
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = option("32", "Arithmetic of training.")
+    strategy: Literal["none", "ddp"] = option("none", "none: one device, or ddp on several.")
+    seed: Annotated[int, Field(ge=0)] = option(42, "Seed of weights, order and dropout.")
+    name: str | None = option(None, "Name of the run. Default: data set, input and PLM.")
+    resume: str | None = option(None, "Continue a run: its name, or the last one when none is given.", bare="last")
+
+
+class EvaluateOptions(Section):
+    """Full ranking."""
+
+    panel = "Protocol"
+    topk_list: Annotated[tuple[Positive, ...], Field(min_length=1)] = option((5, 10, 20), "Cut-offs k of the metrics.")
+    mask_seen: bool = option(True, "Rank without the user's earlier items.")
+
+
+class VerbConfig(BaseModel):
+    """A verb's sections; `origins` says where each value came from (default, environment, file, flag)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    workspace: WorkspaceOptions = WorkspaceOptions()
+    origins: Mapping[str, str] = {}
+
+    @classmethod
+    def sections(cls) -> dict[str, type[Section]]:
+        """The sections by attribute name, in the order `--help` shows them."""
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        found = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)}
+        return {name: found[name] for name in sorted(found, key=lambda name: name == "workspace")}
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> Self:
+        """Build the sections from one flat mapping of option names.
+
+        Raises:
+            pydantic.ValidationError: a value breaks its rule.
+        """
+        parts = {
+            name: kind(**{key: values[key] for key in kind.model_fields if key in values})
+            for name, kind in cls.sections().items()
+        }
+        return cls(**parts, origins=origins or {})
+
+    def flat(self) -> dict[str, Any]:
+        """Every option's effective value, by option name."""
+        return {key: value for name in self.sections() for key, value in getattr(self, name).model_dump(mode="json").items()}
+
+
+class PrepareConfig(VerbConfig):
+    """Options of `plmrs prepare`."""
+
+    raw: RawOptions = RawOptions()
+    filters: FilterOptions = FilterOptions()
+    demo: DemoOptions = DemoOptions()
+
+
+class PreinferConfig(VerbConfig):
+    """Options of `plmrs preinfer`."""
+
+    data: DatasetOptions = DatasetOptions()
+    plm: PlmOptions = PlmOptions()
+    compute: PreinferOptions = PreinferOptions()
+    device: DeviceOptions = DeviceOptions()
+
+
+class TrainConfig(VerbConfig):
+    """Options of `plmrs train`."""
+
+    data: DatasetOptions = DatasetOptions()
+    plm: PlmOptions = PlmOptions()
+    cached: CacheOptions = CacheOptions()
+    model: ModelOptions = ModelOptions()
+    optimiser: OptimiserOptions = OptimiserOptions()
+    trainer: TrainerOptions = TrainerOptions()
+    protocol: EvaluateOptions = EvaluateOptions()
+    device: DeviceOptions = DeviceOptions()
+
+
+class EvaluateConfig(VerbConfig):
+    """Options of `plmrs evaluate`."""
+
+    protocol: EvaluateOptions = EvaluateOptions()
+    device: DeviceOptions = DeviceOptions()
+
+
+class InspectConfig(VerbConfig):
+    """Options of `plmrs inspect`."""

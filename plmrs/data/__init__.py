@@ -1,0 +1,1 @@
+"""What was recommended to whom: raw sources, prepared data sets, splits."""

@@ -1,0 +1,177 @@
+"""A prepared data set on disk: Feather files, opened by memory map so that size costs nothing until it is read.
+
+Items are numbered 1…n in the order of `items.feather` (row i is item i + 1); 0 is padding. Histories are one flat array
+of item numbers with an offset a user, oldest item first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import feather
+
+from plmrs.errors import UserError
+from plmrs.workspace import PARTIAL, Workspace, read_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ITEMS = "items.feather"
+HISTORIES = "histories.feather"
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What each user took, oldest first: user u took `items[start[u]:stop[u]]`.
+
+    Attributes:
+        items: Item numbers of all users, one after the other. [interactions] int32
+        start: First position of each user. [users] int64
+        stop: Position behind the last of each user. [users] int64
+    """
+
+    items: NDArray[np.int32]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Items of each user. [users]"""
+        return self.stop - self.start
+
+    def take(self, users: NDArray[np.int64] | slice) -> "Histories":
+        """The histories of some users, in that order; `items` is shared."""
+        return Histories(self.items, self.start[users], self.stop[users])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set.
+
+    Attributes:
+        name: The name it was prepared under.
+        folder: Where it lies.
+        manifest: Sources, options, counts, what was dropped, fingerprints, versions.
+    """
+
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything in it: ids, texts, histories."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def texts_fingerprint(self) -> str:
+        """Hash of the items' ids and texts in order: what a cache of item vectors depends on."""
+        return str(self.manifest["texts_fingerprint"])
+
+    @cached_property
+    def _items(self) -> pa.Table:
+        return feather.read_table(self.folder / ITEMS, memory_map=True)
+
+    @cached_property
+    def _users(self) -> pa.Table:
+        return feather.read_table(self.folder / HISTORIES, memory_map=True)
+
+    @property
+    def n_items(self) -> int:
+        """Items, padding not counted."""
+        return int(self._items.num_rows)
+
+    @property
+    def n_users(self) -> int:
+        """Users."""
+        return int(self._users.num_rows)
+
+    def item_ids(self) -> list[str]:
+        """The source's ids of items 1…n."""
+        return self._items.column("item_id").to_pylist()  # type: ignore[no-any-return]
+
+    def texts(self) -> list[str]:
+        """The texts of items 1…n."""
+        return self._items.column("text").to_pylist()  # type: ignore[no-any-return]
+
+    def categories(self) -> list[str] | None:
+        """The categories of items 1…n, where the source has them."""
+        return self._items.column("category").to_pylist() if "category" in self._items.column_names else None
+
+    def user_ids(self) -> list[str]:
+        """The source's ids of the users."""
+        return self._users.column("user_id").to_pylist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def histories(self) -> Histories:
+        """All histories, whole, memory-mapped."""
+        column = self._users.column("items").chunk(0)
+        offsets = column.offsets.to_numpy().astype(np.int64)
+        return Histories(column.values.to_numpy(), offsets[:-1], offsets[1:])
+
+    @cached_property
+    def times(self) -> NDArray[np.int64]:
+        """When each item of `histories.items` was taken, in the source's unit (seconds where it has dates)."""
+        return self._users.column("times").chunk(0).values.to_numpy()  # type: ignore[no-any-return]
+
+
+def write_items(folder: Path, item_ids: Sequence[str], texts: Sequence[str], categories: Sequence[str] | None,
+                counts: NDArray[np.int64]) -> None:  # fmt: skip
+    """Write the item table; `counts` is each item's number of interactions kept. [items]"""
+    columns: dict[str, Any] = {"item_id": pa.array(item_ids, pa.string()), "text": pa.array(texts, pa.string())}
+    if categories is not None:
+        columns["category"] = pa.array(categories, pa.string())
+    columns["count"] = pa.array(counts, pa.int32())
+    _write(pa.table(columns), folder / ITEMS)
+
+
+def write_histories(folder: Path, user_ids: Sequence[str], items: NDArray[np.int32], times: NDArray[np.int64],
+                    offsets: NDArray[np.int64]) -> None:  # fmt: skip
+    """Write the histories: flat `items` and `times` [interactions], user u at `offsets[u]:offsets[u + 1]` [users + 1]."""
+    bounds = pa.array(offsets.astype(np.int32), pa.int32())
+    lists = {"items": pa.array(items, pa.int32()), "times": pa.array(times, pa.int64())}
+    columns = {name: pa.ListArray.from_arrays(bounds, flat) for name, flat in lists.items()}
+    _write(pa.table({"user_id": pa.array(user_ids, pa.string()), **columns}), folder / HISTORIES)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    # One uncompressed chunk: it can be memory-mapped, and two runs write the same bytes.
+    feather.write_feather(table, str(path), compression="uncompressed", chunksize=max(1, table.num_rows))
+
+
+def prepared_names(workspace: Workspace) -> list[str]:
+    """The prepared data sets, the one prepared last first."""
+    manifests = workspace.prepared("").glob(f"*/{MANIFEST}")
+    found = [(path.stat().st_mtime, path.parent.name) for path in manifests if PARTIAL not in path.parent.name]
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+def open_dataset(workspace: Workspace, name: str | None = None) -> Dataset:
+    """Open a prepared data set; without a name, the one prepared last.
+
+    Raises:
+        UserError: there is none of that name, or another version of plmrs wrote it.
+    """
+    known = prepared_names(workspace)
+    if name is None and not known:
+        raise UserError(f"No data set is prepared below {workspace.root}.", "Run `plmrs prepare demo` or name your data.")
+    name = name or known[0]
+    if name not in known:
+        close = get_close_matches(name, known, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"Prepare it first: `plmrs prepare {name}`."
+        raise UserError(f"No data set {name} is prepared below {workspace.root}.", hint)
+    folder = workspace.prepared(name)
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise UserError(
+            f"{folder} has format {manifest.get('format')}, this plmrs reads {FORMAT}.", f"Run `plmrs prepare {name}` again."
+        )
+    return Dataset(name, folder, manifest)

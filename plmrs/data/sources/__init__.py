@@ -1,0 +1,1 @@
+"""Raw layouts, a file each; every one gives items and interactions."""

@@ -1,0 +1,1 @@
+"""plmrs evaluate: full ranking on held-out items."""

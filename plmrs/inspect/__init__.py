@@ -1,0 +1,1 @@
+"""plmrs inspect: what is prepared, cached and trained."""

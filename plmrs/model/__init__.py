@@ -1,0 +1,1 @@
+"""The recommender: item vectors, SASRec, losses, ranking."""

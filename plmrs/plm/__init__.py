@@ -1,0 +1,1 @@
+"""Pretrained language models: find, load, encode, pool."""

@@ -1,0 +1,1 @@
+"""plmrs preinfer: the frozen PLM over all items, into the cache."""

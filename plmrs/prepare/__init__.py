@@ -1,0 +1,1 @@
+"""plmrs prepare: raw logs to ids, histories and texts."""

@@ -1,0 +1,1 @@
+"""plmrs train: SASRec on the prepared histories."""
