@@ -1,58 +1,21 @@
 """What can be set: one frozen model a concern, one field an option.
 
-A field is one flag (`--sasrec-seq-len`), one YAML key (`sasrec_seq_len`), one line of help and one rule. Keys are unique
-over all sections, so a configuration is one flat mapping. A verb's configuration is a bundle of sections.
+A field is one flag (`--sasrec-seq-len`), one YAML key (`sasrec_seq_len`), one line of help and one rule. Keys are
+unique within a verb, so a configuration is one flat mapping. A verb's configuration is a bundle of sections.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from plmrs.section import Section, option
 from plmrs.workspace import Workspace
 
 Ids = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-def option(default: Any, description: str, *aliases: str, env: str | None = None, bare: str | None = None) -> Any:
-    """A field that is an option.
-
-    Args:
-        default: Its value when neither the configuration file nor a flag gives one.
-        description: Its line of help.
-        aliases: Further flags for it, such as `--plm`.
-        env: The environment variable that gives its default.
-        bare: The value it takes when its flag stands alone.
-    """
-    return Field(default, description=description, json_schema_extra={"aliases": list(aliases), "env": env, "bare": bare})
-
-
-class Section(BaseModel):
-    """A concern's options; `panel` is the heading they stand under in `--help`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-    panel: ClassVar[str]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_dialect(cls, values: Any) -> Any:
-        """Read `None`, `auto` and lists such as `"0 1 2"` as the command line spells them."""
-        return {name: _spoken(value, cls.model_fields.get(name)) for name, value in values.items()}
-
-
-def _spoken(value: Any, field: Any) -> Any:
-    if not isinstance(value, str) or field is None:
-        return value
-    kinds = str(field.annotation)
-    if "None" in kinds and value.strip().lower() in {"none", "auto"} and "auto" not in str(field.json_schema_extra):
-        return None
-    if "tuple" in kinds:
-        return [part for part in re.split(r"[\s,]+", value.strip("[]() ")) if part]
-    return value
 
 
 class WorkspaceOptions(Section):
@@ -128,7 +91,7 @@ class PreinferOptions(Section):
 
     panel = "Computation"
     batch_size: Positive | None = option(None, "Texts a batch. Default: as many as make 4,096 tokens.")
-    precision: Literal["auto", "32", "bf16"] = option("auto", "PLM weights; auto: bf16 where the device computes in it.")
+    precision: Literal["auto", "32", "bf16"] = option("auto", "PLM weights; auto: bf16 where the device has it.")
 
 
 class DeviceOptions(Section):
@@ -143,7 +106,7 @@ class ModelOptions(Section):
     """The recommender: SASRec over item vectors."""
 
     panel = "Model"
-    input_type: Literal["text", "id", "text+id"] = option("text", "Item vectors from the PLM, a learned table, or both.")
+    input_type: Literal["text", "id", "text+id"] = option("text", "Item vectors: from the PLM, learned, or both.")
     sasrec_seq_len: Positive = option(20, "Items SASRec sees.")
     sasrec_hidden_size: Positive = option(64, "Width of states and item vectors.")
     sasrec_inner_size: Positive = option(256, "Width inside the feed-forward layers.")
@@ -153,7 +116,7 @@ class ModelOptions(Section):
     sasrec_attention_dropout: Share = option(0.0, "Dropout on attention weights.")
     sasrec_layer_norm_eps: Annotated[float, Field(gt=0)] = option(1e-6, "Epsilon of the layer norms.")
     initializer_range: Annotated[float, Field(gt=0)] = option(0.02, "Standard deviation of initial weights.")
-    similarity: Literal["cosine", "dot"] = option("cosine", "Score of a state and an item; cosine learns a temperature.")
+    similarity: Literal["cosine", "dot"] = option("cosine", "Score of an item; cosine learns a temperature.")
     whitening: Positive | None = option(None, "Whiten PLM vectors to n dimensions, fitted on training items.")
     projection_n_layers: Positive = option(2, "Layers of the MLP from PLM width to SASRec width.")
     projection_inner_sizes: Ids | None = option(None, "Its n-1 inner widths. Default: the PLM's width.")
@@ -178,7 +141,7 @@ class OptimiserOptions(Section):
 
     panel = "Optimiser"
     lr: Annotated[float, Field(gt=0)] = option(1e-3, "Learning rate.")
-    projection_lr: Annotated[float, Field(gt=0)] | None = option(None, "Learning rate of the projection. Default: --lr.")
+    projection_lr: Annotated[float, Field(gt=0)] | None = option(None, "Rate of the projection. Default: --lr.")
     weight_decay: Annotated[float, Field(ge=0)] = option(0.1, "Weight decay; biases, norms and positions get none.")
 
 
@@ -206,9 +169,11 @@ class EvaluateOptions(Section):
 
 
 class VerbConfig(BaseModel):
-    """A verb's sections; `origins` says where each value came from (default, environment, file, flag)."""
+    """A verb's sections; `origins` says where each value came from (default, environment, preset, file, flag)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    presets: ClassVar[bool] = False
+    """Whether the verb takes `--preset`."""
     workspace: WorkspaceOptions = WorkspaceOptions()
     origins: Mapping[str, str] = {}
 
@@ -234,7 +199,8 @@ class VerbConfig(BaseModel):
 
     def flat(self) -> dict[str, Any]:
         """Every option's effective value, by option name."""
-        return {key: value for name in self.sections() for key, value in getattr(self, name).model_dump(mode="json").items()}
+        sections = [getattr(self, name).model_dump(mode="json") for name in self.sections()]
+        return {key: value for section in sections for key, value in section.items()}
 
 
 class PrepareConfig(VerbConfig):
@@ -257,6 +223,7 @@ class PreinferConfig(VerbConfig):
 class TrainConfig(VerbConfig):
     """Options of `plmrs train`."""
 
+    presets = True
     data: DatasetOptions = DatasetOptions()
     plm: PlmOptions = PlmOptions()
     cached: CacheOptions = CacheOptions()

@@ -9,7 +9,8 @@ from typing import Protocol
 class Advance(Protocol):
     """Moves one tracked job on by `n` units; `note` is a short text shown beside it, such as `loss 3.21`."""
 
-    def __call__(self, n: int = 1, note: str = "") -> None: ...
+    def __call__(self, n: int = 1, note: str = "") -> None:
+        """Move it on."""
 
 
 class Progress(Protocol):

@@ -1,0 +1,54 @@
+# `make demo` runs the main job on generated data, `make test` the fast tests. Both install what they need into VENV
+# first; the second time that takes no time.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+# What decides whether an installation is still right.
+PINS = pyproject.toml constraints.txt
+
+# Shows a plmrs command, then runs it.
+plmrs = @printf '\n$$ plmrs %s\n' "$(1)" && $(BIN)/plmrs $(1)
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo   install plmrs, then prepare, encode, train, evaluate and inspect the demo data set"
+	@echo "make test   install what tests need, then run the fast tests"
+	@echo "make lint   check style and types"
+	@echo "make clean  remove what make and the tools made; data/ and runs/ stay"
+
+demo: $(VENV)/installed-demo
+	$(call plmrs,prepare demo)
+	$(call plmrs,preinfer --dataset demo --plm minilm)
+	$(call plmrs,train --dataset demo --plm minilm --input-type text)
+	@run=$$(ls -td runs/*/ | head -n 1) && run=$$(basename "$$run") && \
+	printf '\n$$ plmrs evaluate %s\n' "$$run" && $(BIN)/plmrs evaluate "$$run"
+	$(call plmrs,inspect)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/installed-%: $(PINS) | $(BIN)/pip
+	@echo "→ installing plmrs with its $* extra into $(VENV); the first time this downloads PyTorch and takes minutes"
+	@$(PIP) -e '.[$*]'
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  echo "plmrs needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is none of them." >&2; \
+	  echo "Name another one, as in: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@echo "→ creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv "$(VENV)" || { \
+	  echo "Python's venv module is incomplete; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,93 @@
+"""What an option is: a field of a section, and the spellings its value is read from.
+
+A section validates what a command line and a YAML file give, so both speak one dialect: `None` and `auto` for an
+optional field, `0 1 2` or `0,1,2` for a tuple, numbers as numbers or as text.
+"""
+
+import re
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+
+def option(default: Any, description: str, *aliases: str, env: str | None = None, bare: str | None = None) -> Any:
+    """A field that is an option.
+
+    Args:
+        default: Its value when neither the configuration file nor a flag gives one.
+        description: Its line of help.
+        aliases: Further flags for it, such as `--plm`.
+        env: The environment variable that gives its default.
+        bare: The value it takes when its flag stands alone.
+    """
+    return Field(
+        default, description=description, json_schema_extra={"aliases": list(aliases), "env": env, "bare": bare}
+    )
+
+
+class Section(BaseModel):
+    """A concern's options; `panel` is the heading they stand under in `--help`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    panel: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_dialect(cls, values: Any) -> Any:
+        fields = cls.model_fields
+        return {name: spoken(value, fields[name]) if name in fields else value for name, value in values.items()}
+
+
+def value_type(annotation: Any) -> tuple[Any, bool]:
+    """The type below `Annotated` and `| None`, and whether None is allowed: `Positive | None` → (int, True)."""
+    optional = False
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif get_origin(annotation) in (Union, UnionType):
+            members = [member for member in get_args(annotation) if member is not NoneType]
+            optional |= len(members) < len(get_args(annotation))
+            if len(members) > 1:
+                return annotation, optional
+            annotation = members[0]
+        else:
+            return annotation, optional
+
+
+def is_tuple(annotation: Any) -> bool:
+    """Whether the field holds several values."""
+    return get_origin(value_type(annotation)[0]) is tuple
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    """The values of a Literal field, none for another."""
+    kind, _ = value_type(annotation)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def spoken(value: Any, field: FieldInfo) -> Any:
+    """The value a person means who writes `value` for `field` on a command line or in a YAML file."""
+    kind, optional = value_type(field.annotation)
+    if optional and isinstance(value, str) and value.strip().lower() in {"none", "auto"}:
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        if value.strip().lower() == "none" or "auto" not in (*choices(kind), extra.get("bare")):
+            return None
+    if get_origin(kind) is tuple:
+        if isinstance(value, str):
+            value = [part for part in re.split(r"[\s,]+", value.strip("[]() ")) if part]
+        elif isinstance(value, (int, float)):
+            value = [value]
+        return [_scalar(part, get_args(kind)[0]) for part in value] if isinstance(value, (list, tuple)) else value
+    return _scalar(value, kind)
+
+
+def _scalar(value: Any, kind: Any) -> Any:
+    # YAML types what it reads: `precision: 32` is a number and `name: yes` a boolean, where the field wants text.
+    kind, _ = value_type(kind)
+    if kind is bool or not isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if kind in (int, float) else str(value)
