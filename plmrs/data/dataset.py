@@ -47,6 +47,12 @@ class Histories:
         """Items of each user. [users]"""
         return self.stop - self.start
 
+    def flat(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The row of each item, and its position in `items`, over all histories in turn. ([n], [n])"""
+        lengths = self.lengths
+        rows = np.repeat(np.arange(len(self)), lengths)
+        return rows, np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths - self.start, lengths)
+
     def take(self, users: NDArray[np.int64] | slice) -> "Histories":
         """The histories of some users, in that order; `items` is shared."""
         return Histories(self.items, self.start[users], self.stop[users])

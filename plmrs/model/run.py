@@ -1,0 +1,123 @@
+"""A run's folder: what was trained, on what, with which options, and where its weights lie.
+
+    config.yaml        every option with its effective value and where that came from; `--config` reads it back
+    manifest.json      data set and cache by fingerprint, versions, parameters
+    metrics.csv        a row an epoch
+    checkpoints/       best.ckpt, last.ckpt
+    model.safetensors  the best epoch's weights, written when training has ended
+    metrics.json       the training's result, written last: a run that has it is finished
+    test_metrics.json  what `plmrs evaluate` found
+"""
+
+import datetime
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from plmrs import __version__
+from plmrs.config import TrainConfig
+from plmrs.errors import UserError
+from plmrs.workspace import PARTIAL, Workspace, atomic_file, read_json, write_json
+
+FORMAT = 1
+MANIFEST, CONFIG, METRICS, TEST_METRICS = "manifest.json", "config.yaml", "metrics.json", "test_metrics.json"
+WEIGHTS, CHECKPOINTS, BEST, LAST = "model.safetensors", "checkpoints", "best.ckpt", "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk.
+
+    Attributes:
+        folder: Its folder.
+        manifest: What it was trained on and with.
+        config: Its options.
+        weights: The weights it is read with: the best epoch's unless another checkpoint was named.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    config: TrainConfig
+    weights: Path
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
+
+    @property
+    def metrics(self) -> dict[str, Any] | None:
+        """The result of its training; None while it is unfinished."""
+        return self._read(METRICS)
+
+    @property
+    def test_metrics(self) -> dict[str, Any] | None:
+        """What its last evaluation found; None before."""
+        return self._read(TEST_METRICS)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        path = self.folder / name
+        return read_json(path) if path.is_file() else None
+
+
+def create_run(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
+    """Make a run's folder with its configuration and manifest; `facts` says what it is trained on."""
+    folder.mkdir(parents=True)
+    (folder / CHECKPOINTS).mkdir()
+    lines = [f"# plmrs {__version__}; repeat with: plmrs train --config {CONFIG}"]
+    for attribute, section in config.sections().items():
+        lines += ["", f"# {section.panel}"]
+        for key, value in getattr(config, attribute).model_dump(mode="json").items():
+            shown = yaml.safe_dump({key: value}, default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
+            lines.append(f"{shown}  # {config.origins.get(key, 'default')}")
+    with atomic_file(folder / CONFIG) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    manifest = {"format": FORMAT, "plmrs": __version__, "created": now, **facts, "origins": dict(config.origins)}
+    write_json(folder / MANIFEST, manifest)
+
+
+def run_names(workspace: Workspace) -> list[str]:
+    """The runs, the one begun last first."""
+    manifests = [path for path in workspace.runs.glob(f"*/{MANIFEST}") if PARTIAL not in path.parent.name]
+    return [path.parent.name for path in sorted(manifests, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+
+def open_run(workspace: Workspace, what: str) -> Run:
+    """Open a run by its name, its folder, a folder of checkpoints or a checkpoint's file.
+
+    Raises:
+        UserError: nothing there is a run of this plmrs, or it has no weights yet.
+    """
+    named = [path for path in (Path(what), workspace.run(what)) if path.exists()]
+    known = run_names(workspace)
+    if not named:
+        close = get_close_matches(what, known, 1)
+        have = f"The runs below {workspace.runs} are: {', '.join(known[:8])}." if known else "Train one: `plmrs train`."
+        raise UserError(f"There is no run or checkpoint {what}.", f"Did you mean {close[0]}?" if close else have)
+    for path in named:
+        folder = next((place for place in (path, *path.absolute().parents[:2]) if (place / MANIFEST).is_file()), None)
+        if folder is not None and (folder / CONFIG).is_file():
+            return _open(folder, path)
+    raise UserError(f"{named[0]} belongs to no run: no {CONFIG} lies beside or above it.", "Name a run or its checkpoint.")
+
+
+def _open(folder: Path, named: Path) -> Run:
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise UserError(f"{folder} has format {manifest.get('format')}, this plmrs reads {FORMAT}.", "Train it again.")
+    try:
+        options = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        config = TrainConfig.from_flat(options, manifest.get("origins"))
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise UserError(f"{folder / CONFIG} is damaged: {str(error).splitlines()[0]}", "Train the run again.") from None
+    if named.is_file():
+        weights = named
+    elif (named / BEST).is_file():
+        weights = named / BEST
+    else:
+        weights = next((p for p in (folder / WEIGHTS, folder / CHECKPOINTS / BEST) if p.is_file()), folder / WEIGHTS)
+    return Run(folder, manifest, config, weights)
