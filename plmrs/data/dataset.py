@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 ITEMS = "items.feather"
 HISTORIES = "histories.feather"
+
+Strings: TypeAlias = Sequence[str] | pa.StringArray
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,10 @@ class Dataset:
         return self._users.column("times").chunk(0).values.to_numpy()  # type: ignore[no-any-return]
 
 
-def write_items(folder: Path, item_ids: Sequence[str], texts: Sequence[str], categories: Sequence[str] | None,
-                counts: NDArray[np.int64]) -> None:  # fmt: skip
-    """Write the item table; `counts` is each item's number of interactions kept. [items]"""
+def write_items(
+    folder: Path, item_ids: Strings, texts: Strings, categories: Strings | None, counts: NDArray[np.int64]
+) -> None:
+    """Write the item table; `counts` [items] is each item's number of interactions kept."""
     columns: dict[str, Any] = {"item_id": pa.array(item_ids, pa.string()), "text": pa.array(texts, pa.string())}
     if categories is not None:
         columns["category"] = pa.array(categories, pa.string())
@@ -139,9 +142,10 @@ def write_items(folder: Path, item_ids: Sequence[str], texts: Sequence[str], cat
     _write(pa.table(columns), folder / ITEMS)
 
 
-def write_histories(folder: Path, user_ids: Sequence[str], items: NDArray[np.int32], times: NDArray[np.int64],
-                    offsets: NDArray[np.int64]) -> None:  # fmt: skip
-    """Write the histories: flat `items` and `times` [interactions], user u at `offsets[u]:offsets[u + 1]` [users + 1]."""
+def write_histories(
+    folder: Path, user_ids: Strings, items: NDArray[np.int32], times: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> None:
+    """Write the histories: flat `items` and `times` [interactions]; user u has `offsets[u]:offsets[u + 1]`."""
     bounds = pa.array(offsets.astype(np.int32), pa.int32())
     lists = {"items": pa.array(items, pa.int32()), "times": pa.array(times, pa.int64())}
     columns = {name: pa.ListArray.from_arrays(bounds, flat) for name, flat in lists.items()}
@@ -168,7 +172,9 @@ def open_dataset(workspace: Workspace, name: str | None = None) -> Dataset:
     """
     known = prepared_names(workspace)
     if name is None and not known:
-        raise UserError(f"No data set is prepared below {workspace.root}.", "Run `plmrs prepare demo` or name your data.")
+        raise UserError(
+            f"No data set is prepared below {workspace.root}.", "Run `plmrs prepare demo` or name your data."
+        )
     name = name or known[0]
     if name not in known:
         close = get_close_matches(name, known, 1)
@@ -178,6 +184,7 @@ def open_dataset(workspace: Workspace, name: str | None = None) -> Dataset:
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise UserError(
-            f"{folder} has format {manifest.get('format')}, this plmrs reads {FORMAT}.", f"Run `plmrs prepare {name}` again."
+            f"{folder} has format {manifest.get('format')}, this plmrs reads {FORMAT}.",
+            f"Run `plmrs prepare {name}` again.",
         )
     return Dataset(name, folder, manifest)

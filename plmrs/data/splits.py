@@ -22,6 +22,15 @@ def training_histories(histories: Histories) -> Histories:
     return Histories(histories.items, histories.start, histories.stop - 2)
 
 
+def training_counts(histories: Histories, n_items: int) -> NDArray[np.int64]:
+    """How often each item occurs in the training part of the histories. [items]
+
+    Example: histories `[[5, 3, 8, 2], [1, 4, 5]]` of 8 items give `[1, 0, 1, 0, 1, 0, 0, 0]`.
+    """
+    _, places = training_histories(histories).flat()
+    return np.bincount(histories.items[places] - 1, minlength=n_items)
+
+
 def held_out(histories: Histories, split: HeldOut) -> tuple[Histories, NDArray[np.int32]]:
     """Each user's items before the target, and the target itself. ([users] histories, [users] int32)
 

@@ -1,0 +1,228 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from plmrs.config import PrepareConfig
+from plmrs.data.dataset import open_dataset
+from plmrs.errors import UserError
+from plmrs.prepare import command
+from plmrs.prepare.command import prepare
+from plmrs.report import Silent
+from plmrs.workspace import lock, read_json
+
+ITEMS = "item_id,text,category\nB,bee,x\nA,ay,y\nblank,  ,y\nC,see,x\nD,dee,y\n"
+# v's rows come first; u's times are out of order, with a tie that row order decides.
+TAKEN = """\
+user_id,item_id,timestamp
+v,A,9
+u,B,5
+u,A,7
+u,C,5
+v,lost,10
+v,blank,11
+v,B,12
+v,C,13
+u,A,7
+w,A,1
+w,B,2
+"""
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        self.lines.append(f"warning: {line}")
+
+
+class Job:
+    """Prepares the small tables, with options."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.notes = folder, Notes()
+        self.write(ITEMS, TAKEN)
+
+    def write(self, items: str, taken: str) -> None:
+        (self.folder / "items.csv").write_text(items)
+        (self.folder / "taken.csv").write_text(taken)
+
+    def run(self, **options):
+        values = {"root": self.folder / "data", "min_item_seq_len": 3, **options}
+        values = {"items": self.folder / "items.csv", "interactions": self.folder / "taken.csv", **values}
+        tables = prepare("small", PrepareConfig.from_flat(values, {"min_item_seq_len": "flag"}), self.notes)
+        self.dataset = open_dataset(PrepareConfig.from_flat(values).workspace.open(), "small")
+        return tables
+
+    def sequences(self) -> dict[str, list[str]]:
+        histories, ids = self.dataset.histories, self.dataset.item_ids()
+        bounds = zip(self.dataset.user_ids(), histories.start, histories.stop, strict=True)
+        return {user: [ids[item - 1] for item in histories.items[a:b]] for user, a, b in bounds}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+def test_items_users_and_order(job: Job):
+    job.run()
+    assert job.dataset.item_ids() == ["B", "A", "C", "D"]
+    assert job.dataset.texts() == ["bee", "ay", "see", "dee"]
+    assert job.dataset.categories() == ["x", "y", "x", "y"]
+    assert list(job.sequences().items()) == [("v", ["A", "B", "C"]), ("u", ["B", "C", "A", "A"])]
+    assert job.dataset.times.tolist() == [9, 12, 13, 5, 5, 7, 7]
+    assert job.dataset._items.column("count").to_pylist() == [2, 3, 2, 0]
+
+
+def test_the_account_adds_up(job: Job):
+    account, summary = job.run()
+    rows = {(row[0], row[2], row[3]): row[1] for row in account.rows}
+    assert rows == {
+        ("read", "items", "items.csv"): 5,
+        ("read", "interactions", "taken.csv"): 11,
+        ("dropped", "items", "they have no text"): 1,
+        ("dropped", "interactions", "their item is not in the item table"): 1,
+        ("dropped", "interactions", "their item has no text"): 1,
+        ("dropped", "users", "they have fewer than 3 items"): 1,
+        ("dropped", "interactions", "they are of those users"): 2,
+        ("kept", "items", ""): 4,
+        ("kept", "users", ""): 2,
+        ("kept", "interactions", ""): 7,
+    }
+    facts = dict(summary.rows)
+    # Trained on: A of v, B and C of u.
+    assert (facts["items nobody took"], facts["items never in training"]) == (1, 1)
+    assert facts["density"] == "87.500%"
+    assert facts["test targets never in training"] == "0 (0.0%)"
+
+
+def test_long_histories_keep_their_most_recent_items(job: Job):
+    account, _ = job.run(max_item_seq_len=3)
+    assert job.sequences() == {"v": ["A", "B", "C"], "u": ["C", "A", "A"]}
+    assert ["dropped", 1, "interactions", "they are older than their user's last 3"] in account.rows
+
+
+def test_leave_one_out_needs_three_items_whatever_is_asked(job: Job):
+    job.run(min_item_seq_len=1)
+    assert set(job.sequences()) == {"u", "v"}
+
+
+def test_without_times_rows_are_the_order(job: Job):
+    job.write(ITEMS, "user_id,item_id\nu,C\nv,A\nu,A\nu,B\nv,B\nv,C\n")
+    job.run()
+    assert job.sequences() == {"u": ["C", "A", "B"], "v": ["A", "B", "C"]}
+    assert job.dataset.times.tolist() == [0, 2, 3, 1, 4, 5]
+
+
+def test_the_manifest_says_what_was_done(job: Job):
+    job.run()
+    manifest = job.dataset.manifest
+    assert [file["path"] for file in manifest["sources"]] == [
+        str(job.folder / "items.csv"),
+        str(job.folder / "taken.csv"),
+    ]
+    assert all(len(file["sha256"]) == 64 for file in manifest["sources"])
+    assert manifest["options"]["min_item_seq_len"] == 3
+    assert manifest["origins"] == {"min_item_seq_len": "flag"}
+    assert manifest["counts"]["users"] == 2
+    assert manifest["effective"]["columns"]["time"] == "timestamp"
+    assert len(manifest["rules"]) > 5
+
+
+def test_two_runs_write_the_same_bytes_and_say_so(job: Job):
+    job.run()
+    folder = job.dataset.folder
+    before = {file: (folder / file).read_bytes() for file in ("items.feather", "histories.feather")}
+    old = job.dataset
+    job.run()
+    assert before == {file: (folder / file).read_bytes() for file in before}
+    assert (job.dataset.fingerprint, job.dataset.texts_fingerprint) == (old.fingerprint, old.texts_fingerprint)
+    assert job.notes.lines[-1] == "small is prepared already with this very content; made again."
+
+
+def test_what_differs_is_told_before_it_is_replaced(job: Job):
+    job.run()
+    old = job.dataset
+    job.run(min_item_seq_len=4)
+    assert job.notes.lines[-1] == "warning: Replaces small prepared with min_item_seq_len 3 (now 4)."
+    assert job.dataset.fingerprint != old.fingerprint
+    assert job.dataset.texts_fingerprint == old.texts_fingerprint
+    job.write(ITEMS, TAKEN + "\n")
+    job.run(min_item_seq_len=4)
+    assert job.notes.lines[-1] == "warning: Replaces small prepared with other raw files."
+
+
+def test_a_changed_text_changes_both_fingerprints(job: Job):
+    job.run()
+    old = job.dataset
+    job.write(ITEMS.replace("dee", "bee"), TAKEN)
+    job.run()
+    assert job.dataset.texts_fingerprint != old.texts_fingerprint
+    assert job.dataset.fingerprint != old.fingerprint
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_that_dies_leaves_nothing_new(job: Job, monkeypatch: pytest.MonkeyPatch, before: bool):
+    if before:
+        job.run()
+    prepared = job.folder / "data" / "prepared"
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command, "write_histories", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        job.run(min_item_seq_len=4)
+    assert [path.name for path in prepared.iterdir() if path.is_dir()] == ["small"] * before
+    if before:
+        assert read_json(prepared / "small" / "manifest.json")["options"]["min_item_seq_len"] == 3
+
+
+def test_two_at_once_are_refused(job: Job):
+    folder = job.folder / "data" / "prepared" / "small"
+    with lock(folder, "testing"), pytest.raises(UserError, match="Another plmrs process is preparing small"):
+        job.run()
+
+
+@pytest.mark.parametrize(
+    ("taken", "options", "said", "remedy"),
+    [
+        (TAKEN, {"min_item_seq_len": 9}, "9 items or more; the longest history has 4.", "--min-item-seq-len"),
+        (TAKEN, {"max_item_seq_len": 2}, "--max-item-seq-len 2 leaves nothing to train on", "at least 3"),
+        ("user_id,item_id\nu,0A\n", {}, "ids such as B, they have 0A", "--item-column"),
+        (TAKEN, {"text_columns": ("category",), "category_column": "txet"}, "no column txet", "Did you mean text?"),
+        (TAKEN, {"items": None}, "--interactions is given without --items", "both"),
+    ],
+)  # fmt: skip
+def test_errors(job: Job, taken: str, options: dict, said: str, remedy: str):
+    job.write(ITEMS, taken)
+    with pytest.raises(UserError) as caught:
+        job.run(**options)
+    assert said in caught.value.message
+    assert remedy in caught.value.remedy
+    assert not (job.folder / "data" / "prepared" / "small").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "remedy"),
+    [
+        (None, "Which data set?", "plmrs prepare demo"),
+        ("MIND_smal", "no data set MIND_smal", "Did you mean MIND_small?"),
+        ("Demo", "no data set Demo", "Did you mean demo?"),
+        ("zzz", "no data set zzz", "For your own tables: --items FILE --interactions FILE."),
+        ("../x", "cannot be the name of a folder", "letters"),
+        ("hm", "does not read the raw layout of hm yet", "--items FILE --interactions FILE"),
+        ("MIND_small", "raw/MIND_small and", "https://msnews.github.io"),
+    ],
+)
+def test_names(tmp_path: Path, name: str | None, said: str, remedy: str):
+    with pytest.raises(UserError) as caught:
+        prepare(name, PrepareConfig.from_flat({"root": tmp_path / "data"}), Silent())
+    assert said in caught.value.message.replace(os.sep, "/")
+    assert remedy in caught.value.remedy
+    assert not (tmp_path / "data").exists()
