@@ -4,6 +4,8 @@ PLM vectors are constants, so they are whitened once and kept outside the checkp
 are trained and saved. An item training never saw has no learned row: with text+id its vector is the text's alone.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the customary name
@@ -46,7 +48,7 @@ def projection(options: ModelOptions, n_in: int) -> nn.Sequential:
     inner = options.projection_inner_sizes or (n_in,) * (options.projection_n_layers - 1)
     widths = [n_in, *inner, options.sasrec_hidden_size]
     layers: list[nn.Module] = []
-    for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+    for narrow, wide in pairwise(widths):
         layers += [nn.Linear(narrow, wide), nn.GELU()]
     return nn.Sequential(*layers[:-1])
 
@@ -97,7 +99,7 @@ class ItemVectors(nn.Module):
 
 
 def similarity_scale(initial: float = 1 / 0.07) -> nn.Parameter:
-    """The logarithm of a learned inverse temperature; it starts where CLIP's does (Radford et al., arXiv 2103.00020)."""
+    """The logarithm of a learned inverse temperature, begun where CLIP's is (Radford et al., arXiv 2103.00020)."""
     return nn.Parameter(torch.tensor(initial).log())
 
 

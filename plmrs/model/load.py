@@ -4,28 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from plmrs.cache.store import Cache, list_caches, open_cache
 from plmrs.config import ModelOptions
 from plmrs.data.dataset import Dataset, open_dataset
-from plmrs.data.splits import training_histories
+from plmrs.data.splits import training_counts
 from plmrs.errors import UserError
 from plmrs.model.recommender import Recommender, load_weights
 from plmrs.model.run import Run
 from plmrs.workspace import Workspace
-
-
-def training_counts(dataset: Dataset) -> NDArray[np.int64]:
-    """How often each item occurs in the training part of the histories. [items]"""
-    train = training_histories(dataset.histories)
-    # +1 where a training part begins, -1 where it ends: the running sum tells whether a position is trained on.
-    bounds = np.zeros(len(train.items) + 1, np.int8)
-    np.add.at(bounds, train.start, 1)
-    np.add.at(bounds, train.stop, -1)
-    used = train.items[np.cumsum(bounds[:-1], dtype=np.int8) > 0]
-    return np.bincount(used - 1, minlength=dataset.n_items)
 
 
 def plm_vectors(cache: Cache | None, pooling: str) -> Tensor | None:
@@ -35,7 +23,7 @@ def plm_vectors(cache: Cache | None, pooling: str) -> Tensor | None:
 
 def new_recommender(options: ModelOptions, dataset: Dataset, cache: Cache | None, pooling: str) -> Recommender:
     """An untrained recommender for a data set; input type id needs no cache."""
-    in_training = torch.from_numpy(training_counts(dataset) > 0)
+    in_training = torch.from_numpy(training_counts(dataset.histories, dataset.n_items) > 0)
     return Recommender(options, in_training, plm_vectors(cache, pooling))
 
 

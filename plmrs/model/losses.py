@@ -1,8 +1,8 @@
 """Full cross-entropy over a catalogue, without ever holding positions × catalogue logits.
 
 The gradient of a softmax is known as soon as its probabilities are, so both gradients are taken in the forward pass, a
-chunk of positions at a time, in one reused buffer: three matrix products and one softmax a chunk, nothing computed twice
-and nothing kept but two gradients of the inputs' sizes.
+chunk of positions at a time, in two reused buffers: three matrix products and one softmax a chunk, nothing computed
+twice and nothing kept but two gradients of the inputs' sizes.
 """
 
 from typing import Any
@@ -21,7 +21,9 @@ class _FullCrossEntropy(torch.autograd.Function):
         logits = torch.empty(min(rows, len(states)), len(items), device=states.device)  # [chunk, items]
         probabilities = torch.empty_like(logits)
         to_states, to_items = torch.empty_like(states), torch.zeros_like(items)
-        loss = torch.zeros((), device=states.device, dtype=torch.float64 if states.device.type == "cpu" else torch.float32)
+        loss = torch.zeros(
+            (), device=states.device, dtype=torch.float64 if states.device.type == "cpu" else torch.float32
+        )
         for first in range(0, len(states), rows):
             chunk, target = states[first : first + rows], targets[first : first + rows, None]
             scores, p = logits[: len(chunk)], probabilities[: len(chunk)]

@@ -1,7 +1,7 @@
 """Full ranking: the rank of each user's target among all candidates, and the metrics of ranks.
 
-Ties count against the model: a target ranks behind every candidate with the same score. A model that gives all items one
-score is thus last, not first.
+Ties count against the model: a target ranks behind every candidate with the same score. A model that gives all items
+one score is thus last, not first.
 """
 
 from collections.abc import Sequence

@@ -61,7 +61,7 @@ class Recommender(nn.Module):
         return states
 
     def queries(self, states: Tensor) -> Tensor:
-        """States as they are multiplied with candidates: a softmax's logits are queries · candidates. [*, H] -> [*, H]"""
+        """States as they are multiplied with candidates; queries · candidates are the logits. [*, H] -> [*, H]"""
         return states if self.log_scale is None else unit(states) * self.log_scale.exp()
 
     def candidates(self, vectors: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """A run's folder: what was trained, on what, with which options, and where its weights lie.
 
-    config.yaml        every option with its effective value and where that came from; `--config` reads it back
-    manifest.json      data set and cache by fingerprint, versions, parameters
-    metrics.csv        a row an epoch
-    checkpoints/       best.ckpt, last.ckpt
-    model.safetensors  the best epoch's weights, written when training has ended
-    metrics.json       the training's result, written last: a run that has it is finished
-    test_metrics.json  what `plmrs evaluate` found
+config.yaml        every option with its effective value and where that came from; `--config` reads it back
+manifest.json      data set and cache by fingerprint, versions, parameters
+metrics.csv        a row an epoch
+checkpoints/       best.ckpt, last.ckpt
+model.safetensors  the best epoch's weights, written when training has ended
+metrics.json       the training's result, written last: a run that has it is finished
+test_metrics.json  what `plmrs evaluate` found
 """
 
 import datetime
@@ -71,7 +71,9 @@ def create_run(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None
     for attribute, section in config.sections().items():
         lines += ["", f"# {section.panel}"]
         for key, value in getattr(config, attribute).model_dump(mode="json").items():
-            shown = yaml.safe_dump({key: value}, default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
+            shown = yaml.safe_dump({key: value}, default_flow_style=True, allow_unicode=True, width=10_000).strip()[
+                1:-1
+            ]
             lines.append(f"{shown}  # {config.origins.get(key, 'default')}")
     with atomic_file(folder / CONFIG) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -102,7 +104,9 @@ def open_run(workspace: Workspace, what: str) -> Run:
         folder = next((place for place in (path, *path.absolute().parents[:2]) if (place / MANIFEST).is_file()), None)
         if folder is not None and (folder / CONFIG).is_file():
             return _open(folder, path)
-    raise UserError(f"{named[0]} belongs to no run: no {CONFIG} lies beside or above it.", "Name a run or its checkpoint.")
+    raise UserError(
+        f"{named[0]} belongs to no run: no {CONFIG} lies beside or above it.", "Name a run or its checkpoint."
+    )
 
 
 def _open(folder: Path, named: Path) -> Run:

