@@ -117,7 +117,9 @@ class ModelOptions(Section):
     sasrec_layer_norm_eps: Annotated[float, Field(gt=0)] = option(1e-6, "Epsilon of the layer norms.")
     initializer_range: Annotated[float, Field(gt=0)] = option(0.02, "Standard deviation of initial weights.")
     similarity: Literal["cosine", "dot"] = option("cosine", "Score of an item; cosine learns a temperature.")
-    whitening: Positive | None = option(None, "Whiten PLM vectors to n dimensions, fitted on training items.")
+    whitening: Positive | None = option(
+        512, "Whiten PLM vectors to n dimensions at most, fitted on training items; None leaves them."
+    )
     projection_n_layers: Positive = option(2, "Layers of the MLP from PLM width to SASRec width.")
     projection_inner_sizes: Ids | None = option(None, "Its n-1 inner widths. Default: the PLM's width.")
 

@@ -15,15 +15,15 @@ DECAY = 0.8
 
 def by_popularity(counts: NDArray[np.int64], users: int) -> NDArray[np.float32]:
     """An item's number of training interactions. counts [items] -> [users, items]"""
-    scores: NDArray[np.float32] = np.tile(counts.astype(np.float32), (users, 1))
-    return scores
+    return np.tile(counts.astype(np.float32), (users, 1))
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows scaled to length 1; a zero row stays zero. [items, H] -> [items, H]"""
     rows = vectors.astype(np.float32)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    unit: NDArray[np.float32] = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return unit
 
 
 def by_last_item(inputs: Histories, unit_vectors: NDArray[np.float32]) -> NDArray[np.float32]:

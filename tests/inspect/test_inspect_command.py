@@ -1,0 +1,94 @@
+"""What inspect tells, on a workspace with one of each."""
+
+from pathlib import Path
+
+import pytest
+
+from plmrs.config import EvaluateConfig, InspectConfig, PrepareConfig, TrainConfig
+from plmrs.errors import UserError
+from plmrs.evaluate.command import evaluate
+from plmrs.inspect.command import inspect
+from plmrs.prepare.command import prepare
+from plmrs.report import Silent, Table
+from plmrs.train.command import train
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, tiny_opt: Path) -> dict[str, Path]:
+    """A workspace with the data set `shop`, a cache of it, and a run."""
+    folder = tmp_path_factory.mktemp("inspected")
+    where = {"root": folder / "data", "runs": folder / "runs"}
+    (folder / "items.csv").write_text("item_id,text\n" + "".join(f"0{i},the river number {i}\n" for i in range(30)))
+    rows = [f"u{user},0{(user + 3 * step) % 30},{step}" for user in range(12) for step in range(6)]
+    (folder / "clicks.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
+    tables = {"items": folder / "items.csv", "interactions": folder / "clicks.csv"}
+    prepare("shop", PrepareConfig.from_flat({**where, **tables}), Silent())
+    options = {"plm_name": str(tiny_opt), "max_epochs": 1, "sasrec_hidden_size": 8, "accelerator": "cpu", "lr": 0.01}
+    train(TrainConfig.from_flat({**where, **options}, {"lr": "flag"}), Silent())
+    return where
+
+
+def tables(places: dict[str, Path], what: str | None = None) -> list[Table]:
+    return inspect(what, InspectConfig.from_flat(places), Silent())
+
+
+def facts(table: Table) -> dict[str, object]:
+    return {str(row[0]): row[1] for row in table.rows}
+
+
+def test_without_an_argument_it_lists_what_there_is(places):
+    prepared, cached, trained = tables(places)
+    assert prepared.rows[0][:4] == ["shop", 12, 30, 72]
+    assert cached.rows[0][0] == "shop"
+    assert cached.rows[0][3:5] == [30, "complete"]
+    assert trained.rows[0][0] == "shop-text-tiny-opt"
+    assert trained.rows[0][4] == "1 of 1"
+
+
+def test_an_empty_workspace_has_no_tables(tmp_path):
+    assert inspect(None, InspectConfig.from_flat({"root": tmp_path / "a", "runs": tmp_path / "b"}), Silent()) == []
+
+
+def test_a_data_set_by_name_and_by_path(places):
+    found = facts(tables(places, "shop")[0])
+    assert found["users"] == 12
+    assert found["interactions trained on"] == 12 * 4
+    assert found["density"] == "20.000%"
+    assert tables(places, str(places["root"] / "prepared" / "shop"))[0] == tables(places, "shop")[0]
+    quantiles = tables(places, "shop")[1]
+    assert quantiles.rows[0] == ["items of a user", 6, 6, 6, 6, 6]
+
+
+def test_a_cache_by_name_and_by_path(places):
+    (path,) = places["root"].glob("cache/shop/*/*.zarr")
+    found = facts(tables(places, str(path))[0])
+    assert found["dataset"] == "shop"
+    assert found["state"] == "complete"
+    assert found["poolings"] == "mean, last, cls"
+    assert tables(places, path.stem) == tables(places, str(path))
+
+
+def test_a_run_by_name_and_by_path_with_the_origins_of_its_options(places):
+    details = tables(places, "shop-text-tiny-opt")
+    assert facts(details[0])["input"] == "text"
+    assert details[1].rows[0][2] is None  # not evaluated yet
+    origins = {row[0]: (row[1], row[2]) for row in details[2].rows}
+    assert origins["lr"] == ("0.01", "flag")
+    assert origins["sasrec_n_layers"] == ("2", "default")
+    assert tables(places, str(places["runs"] / "shop-text-tiny-opt"))[2] == details[2]
+    evaluate("shop-text-tiny-opt", EvaluateConfig.from_flat({**places, "accelerator": "cpu"}), Silent())
+    assert isinstance(tables(places, "shop-text-tiny-opt")[1].rows[0][2], float)
+
+
+def test_an_unknown_name_is_an_error_that_lists_what_there_is(places):
+    with pytest.raises(UserError, match="no data set, cache or run shoe") as error:
+        tables(places, "shoe")
+    assert "shop" in error.value.remedy
+
+
+def test_a_damaged_manifest_is_one_line(places, tmp_path):
+    folder = tmp_path / "data" / "prepared" / "cut"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text('{"format": 1,')
+    with pytest.raises(UserError, match="is damaged"):
+        inspect("cut", InspectConfig.from_flat({"root": tmp_path / "data", "runs": tmp_path / "runs"}), Silent())
