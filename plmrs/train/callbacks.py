@@ -24,7 +24,8 @@ class Reporter(pl.Callback):
         self.progress = progress
         self.path = folder / "metrics.csv"
         self.best_metrics: dict[str, float] = {}
-        self.first_step = 0.0
+        self.first_step: float | None = None
+        self.seconds = 0.0
         self.targets_per_second: list[float] = []
         self.users_per_second: list[float] = []
         self._advance: Advance | None = None
@@ -66,6 +67,7 @@ class Reporter(pl.Callback):
         assert isinstance(pl_module, TrainingModule)
         found = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = time.perf_counter() - self.started
+        self.seconds += seconds
         mark = ""
         if found[MONITOR] > self.best_metrics.get(MONITOR, -1.0):
             self.best_metrics, mark = found, " (best)"
@@ -87,11 +89,11 @@ class Reporter(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
-        return {"best_metrics": self.best_metrics}
+        return {"best_metrics": self.best_metrics, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.best_metrics = state_dict["best_metrics"]
+        self.best_metrics, self.seconds = state_dict["best_metrics"], state_dict["seconds"]
 
     def speed(self) -> tuple[float, float]:
         """Median windows and targets a second over this process's steps."""

@@ -88,8 +88,8 @@ def _trained(module: TrainingModule, folder: Path, resuming: bool, progress: Pro
         "validation": reporter.best_metrics,
         "users_per_second": users,
         "targets_per_second": targets,
-        "seconds_to_first_step": reporter.first_step - started,
-        "seconds": time.perf_counter() - started,
+        "seconds_to_first_step": None if reporter.first_step is None else reporter.first_step - started,
+        "seconds": reporter.seconds,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         * (1 if sys.platform == "darwin" else 1024),
     }

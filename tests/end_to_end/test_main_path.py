@@ -16,7 +16,8 @@ def write_shop(folder: Path) -> list[str]:
     """A shop of 300 items and 60 users who walk through neighbouring items; the arguments that prepare it."""
     texts = [f"{i:04d}\t{('river', 'garden', 'engine')[i % 3]} number {i // 3}, déjà vu" for i in range(300)]
     (folder / "items.tsv").write_text("what\ttitle\n" + "\n".join(texts) + "\n", encoding="utf-8")
-    rows = [f"u{user},{(7 * user + 3 * step) % 300:04d},{100 + step}" for user in range(60) for step in range(5 + user % 9)]
+    steps = [(user, step) for user in range(60) for step in range(5 + user % 9)]
+    rows = [f"u{user},{(7 * user + 3 * step) % 300:04d},{100 + step}" for user, step in steps]
     (folder / "clicks.csv").write_text("who,what,when\n" + "\n".join(rows) + "\n")
     names = ["--item-column", "what", "--user-column", "who", "--time-column", "when"]
     return ["--items", "items.tsv", "--interactions", "clicks.csv", *names]
@@ -57,7 +58,8 @@ def test_the_whole_path(family: str, tmp_path: Path, request: pytest.FixtureRequ
     for part in ("SASRec text", "popularity", "ItemKNN", "ties: against the model", "all 300 items"):
         assert part in told
     result = json.loads((tmp_path / "runs" / name / "test_metrics.json").read_text())
-    assert set(result["metrics"]["all"]["SASRec text"]) == {f"{m}@{k}" for m in ("HR", "NDCG", "MRR") for k in (5, 10, 20)}
+    names = {f"{metric}@{k}" for metric in ("HR", "NDCG", "MRR") for k in (5, 10, 20)}
+    assert set(result["metrics"]["all"]["SASRec text"]) == names
     told = well(tmp_path, "inspect")
     assert name in told
     assert "1 of 2" in told or "2 of 2" in told

@@ -80,7 +80,14 @@ def test_the_tables_name_protocol_methods_and_the_users_whose_target_is_new(work
 
 
 @pytest.mark.parametrize(
-    "what", ["text", "runs/text", "runs/text/checkpoints", "runs/text/checkpoints/last.ckpt", "runs/text/model.safetensors"]
+    "what",
+    [
+        "text",
+        "runs/text",
+        "runs/text/checkpoints",
+        "runs/text/checkpoints/last.ckpt",
+        "runs/text/model.safetensors",
+    ],
 )
 def test_a_run_is_found_by_name_folder_and_checkpoint(workspace, monkeypatch, what):
     monkeypatch.chdir(workspace.runs.parent)

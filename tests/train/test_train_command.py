@@ -106,6 +106,20 @@ def test_a_run_goes_on_only_with_the_options_it_was_begun_with(configured):
         train(configured(resume="two"), Silent())
 
 
+def test_a_finished_run_is_left_as_it_is(configured, tmp_path):
+    train(configured(input_type="id", name="done"), Silent())
+    weights = (tmp_path / "runs" / "done" / "model.safetensors").read_bytes()
+    train(configured(resume="last"), Silent())
+    assert (tmp_path / "runs" / "done" / "model.safetensors").read_bytes() == weights
+    assert json.loads((tmp_path / "runs" / "done" / "metrics.json").read_text())["epochs"] == 2
+
+
+def test_bf16_trains(configured, tmp_path):
+    train(configured(input_type="id", precision="bf16-mixed", max_epochs=3, lr=0.01), Silent())
+    losses = curve(tmp_path / "runs" / "small-id")
+    assert losses[-1] < losses[0]
+
+
 def test_training_stops_early(configured, tmp_path):
     train(configured(input_type="id", lr=1e-9, max_epochs=50, early_stop_patience=2), Silent())
     assert len(curve(tmp_path / "runs" / "small-id")) < 50
