@@ -23,9 +23,8 @@ help:
 demo: $(VENV)/installed-demo
 	$(call plmrs,prepare demo)
 	$(call plmrs,preinfer --dataset demo --plm minilm)
-	$(call plmrs,train --dataset demo --plm minilm --input-type text)
-	@run=$$(ls -td runs/*/ | head -n 1) && run=$$(basename "$$run") && \
-	printf '\n$$ plmrs evaluate %s\n' "$$run" && $(BIN)/plmrs evaluate "$$run"
+	$(call plmrs,train --dataset demo --plm minilm --max-epochs 15)
+	$(call plmrs,evaluate)
 	$(call plmrs,inspect)
 
 test: $(VENV)/installed-dev

@@ -81,7 +81,9 @@ def train(context: typer.Context) -> None:
 @app.command(cls=VerbCommand)
 def evaluate(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's name or folder, or a checkpoint.")],
+    what: Annotated[
+        str | None, typer.Argument(metavar="RUN|CHECKPOINT", help="A run or checkpoint. Default: the run begun last.")
+    ] = None,
 ) -> None:
     """Rank all items for every test user, and measure."""
     from plmrs.evaluate.command import evaluate

@@ -143,7 +143,7 @@ class OptimiserOptions(Section):
 
     panel = "Optimiser"
     lr: Annotated[float, Field(gt=0)] = option(1e-3, "Learning rate.")
-    projection_lr: Annotated[float, Field(gt=0)] | None = option(None, "Rate of the projection. Default: --lr.")
+    projection_lr: Annotated[float, Field(gt=0)] = option(3e-3, "Learning rate of the projection of PLM vectors.")
     weight_decay: Annotated[float, Field(ge=0)] = option(0.1, "Weight decay; biases, norms and positions get none.")
 
 

@@ -196,7 +196,6 @@ def test_an_interrupt_that_lightning_caught_is_one_too(
     [
         ("trian", "Error: No such command 'trian'. Did you mean 'train'?", "`plmrs --help`"),
         ("--verison", "Error: No such option: --verison", "`plmrs --help`"),
-        ("evaluate", "Error: Missing argument 'RUN|CHECKPOINT'.", "`plmrs evaluate --help`"),
         ("inspect a b", "Error: Got unexpected extra argument", "`plmrs inspect --help`"),
         ("train --sasrec-seq-len x", "Error: --sasrec-seq-len: 'x' is not a whole number.", "It sets: "),
         ("train --seqlen 5", "Error: plmrs train has no option --seqlen.", "Did you mean --sasrec-seq-len?"),

@@ -31,11 +31,11 @@ Scores = Callable[[Histories], Iterator[Tensor]]
 """Gives the scores of all items for some users at a time: [users, items], in the users' order."""
 
 
-def evaluate(what: str, config: EvaluateConfig, progress: Progress) -> list[Table]:
+def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> list[Table]:
     """Rank the test target of every user among all items, by a run's model and by methods without training.
 
     Args:
-        what: A run's name or folder, or a checkpoint's file or folder.
+        what: A run's name or folder, or a checkpoint's file or folder; None is the run begun last.
         config: Cut-offs, masking, devices.
         progress: Where it tells what it does.
 

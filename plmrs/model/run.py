@@ -88,12 +88,14 @@ def run_names(workspace: Workspace) -> list[str]:
     return [path.parent.name for path in sorted(manifests, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
-def open_run(workspace: Workspace, what: str) -> Run:
-    """Open a run by its name, its folder, a folder of checkpoints or a checkpoint's file.
+def open_run(workspace: Workspace, what: str | None = None) -> Run:
+    """Open a run by its name, its folder, a folder of checkpoints or a checkpoint's file; None is the one begun last.
 
     Raises:
-        UserError: nothing there is a run of this plmrs, or it has no weights yet.
+        UserError: nothing there is a run of this plmrs.
     """
+    if what is None:
+        return _last_run(workspace)
     named = [path for path in (Path(what), workspace.run(what)) if path.exists()]
     known = run_names(workspace)
     if not named:
@@ -107,6 +109,13 @@ def open_run(workspace: Workspace, what: str) -> Run:
     raise UserError(
         f"{named[0]} belongs to no run: no {CONFIG} lies beside or above it.", "Name a run or its checkpoint."
     )
+
+
+def _last_run(workspace: Workspace) -> Run:
+    names = run_names(workspace)
+    if not names:
+        raise UserError(f"There is no run below {workspace.runs}.", "Train one: `plmrs train`.")
+    return _open(workspace.run(names[0]), workspace.run(names[0]))
 
 
 def _open(folder: Path, named: Path) -> Run:

@@ -188,7 +188,7 @@ def _table(cache: Cache, work: Work | None) -> Table:
     ]
     if work is not None:
         rows += [
-            ("Seconds", round(work.seconds, 1)),
+            ("Seconds", f"{work.seconds:.1f}"),
             ("Items/s", round(work.items / work.seconds)),
             ("Tokens/s", round(work.tokens / work.seconds)),
         ]

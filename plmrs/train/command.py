@@ -17,7 +17,7 @@ from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
 from plmrs.model.load import new_recommender
 from plmrs.model.recommender import load_weights, save_weights
-from plmrs.model.run import BEST, CHECKPOINTS, LAST, METRICS, WEIGHTS, create_run, open_run, run_names
+from plmrs.model.run import BEST, CHECKPOINTS, LAST, METRICS, WEIGHTS, create_run, open_run
 from plmrs.report import Progress, Table
 from plmrs.train.callbacks import Reporter
 from plmrs.train.fit import fit
@@ -106,11 +106,8 @@ def _is_first() -> bool:
 
 def _continued(config: TrainConfig, folder: Path | None) -> tuple[TrainConfig, Path]:
     """The configuration and folder of the run to continue, with what may change taken from the command line."""
-    workspace, wanted = config.workspace.open(), str(config.trainer.resume)
-    names = run_names(workspace)
-    if wanted == "last" and not names:
-        raise UserError(f"There is no run below {workspace.runs} to continue.", "Begin one: `plmrs train`.")
-    run = open_run(workspace, str(folder) if folder else names[0] if wanted == "last" else wanted)
+    wanted = config.trainer.resume
+    run = open_run(config.workspace.open(), str(folder) if folder else None if wanted == "last" else wanted)
     given = {key for key, origin in config.origins.items() if origin != "default"}
     now, before = config.flat(), run.config.flat()
     for key in sorted(given - MAY_CHANGE):
