@@ -21,7 +21,7 @@ from plmrs.options import CONFIG, VerbCommand
 
 app = typer.Typer(
     help="Recommend with text: pretrained language models and SASRec, from raw logs to full-ranking metrics.",
-    epilog="A first run: plmrs prepare demo, then plmrs train, then plmrs inspect.",
+    epilog="A first run: plmrs prepare demo, then plmrs train --plm minilm, then plmrs evaluate.",
     add_completion=False,
 )
 

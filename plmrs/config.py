@@ -121,7 +121,7 @@ class ModelOptions(Section):
         512, "Whiten PLM vectors to n dimensions at most, fitted on training items; None leaves them."
     )
     projection_n_layers: Positive = option(2, "Layers of the MLP from PLM width to SASRec width.")
-    projection_inner_sizes: Ids | None = option(None, "Its n-1 inner widths. Default: the PLM's width.")
+    projection_inner_sizes: Ids | None = option(None, "Its n-1 inner widths. Default: that of the vectors it reads.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

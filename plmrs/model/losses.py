@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 4 * 2**20
 """Size of the logits buffer; larger ones fall out of a CPU's cache and gain nothing on a GPU's."""
 
 

@@ -10,7 +10,7 @@ from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
@@ -105,7 +105,8 @@ class Recommender(nn.Module):
 def save_weights(model: Recommender, path: Path) -> None:
     """Write what was trained, with the fitted whitening, as safetensors; PLM vectors are not in it."""
     with atomic_file(path) as temporary:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}, temporary)
+        # Written as any other file, so that it has the permissions of the others.
+        temporary.write_bytes(save({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}))
 
 
 def load_weights(model: Recommender, path: Path) -> None:

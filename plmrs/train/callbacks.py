@@ -27,7 +27,7 @@ class Reporter(pl.Callback):
         self.first_step: float | None = None
         self.seconds = 0.0
         self.targets_per_second: list[float] = []
-        self.users_per_second: list[float] = []
+        self.windows_per_second: list[float] = []
         self._advance: Advance | None = None
         self._line = ExitStack()
 
@@ -56,7 +56,7 @@ class Reporter(pl.Callback):
         targets = int((batch[:, 1:] > 0).sum())
         if trainer.global_step > 1:
             self.targets_per_second.append(targets / seconds)
-            self.users_per_second.append(len(batch) / seconds)
+            self.windows_per_second.append(len(batch) / seconds)
         assert self._advance is not None
         # Reading the loss waits for the device, so it is not read every time.
         loss = f"epoch {trainer.current_epoch + 1}, loss {float(outputs['loss']):.3f}" if batch_idx % 20 == 0 else ""
@@ -99,7 +99,7 @@ class Reporter(pl.Callback):
         """Median windows and targets a second over this process's steps."""
         if not self.targets_per_second:
             return 0.0, 0.0
-        return statistics.median(self.users_per_second), statistics.median(self.targets_per_second)
+        return statistics.median(self.windows_per_second), statistics.median(self.targets_per_second)
 
     def _write(self, row: dict[str, float]) -> None:
         # Rows of epochs that a killed run repeats after its last checkpoint are replaced.

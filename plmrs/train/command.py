@@ -56,6 +56,7 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     model = new_recommender(config.model, dataset, cache, config.cached.pooling_method)
     parts = trainable(model)
     if folder is None:
+        config = _resolved(config, dataset, cache)
         folder = _new_folder(config, dataset, cache)
         create_run(folder, config, _facts(dataset, cache, parts))
     os.environ[RUN_FOLDER] = str(folder.absolute())
@@ -81,12 +82,12 @@ def _trained(module: TrainingModule, folder: Path, resuming: bool, progress: Pro
     best = folder / CHECKPOINTS / BEST
     load_weights(module.recommender, best)
     state = torch.load(best, map_location="cpu", weights_only=True)
-    users, targets = reporter.speed()
+    windows, targets = reporter.speed()
     result = {
         "best_epoch": state["epoch"] + 1,
         "epochs": trainer.current_epoch,
         "validation": reporter.best_metrics,
-        "users_per_second": users,
+        "windows_per_second": windows,
         "targets_per_second": targets,
         "seconds_to_first_step": None if reporter.first_step is None else reporter.first_step - started,
         "seconds": reporter.seconds,
@@ -123,21 +124,27 @@ def _continued(config: TrainConfig, folder: Path | None) -> tuple[TrainConfig, P
     ), run.folder
 
 
+def _resolved(config: TrainConfig, dataset: Dataset, cache: Cache | None) -> TrainConfig:
+    """The configuration with the data set and PLM that were last when it ran, so that it means the same later on."""
+    last: dict[str, Any] = {"dataset": dataset.name}
+    if cache is not None:
+        last["plm_name"] = cache.plm
+    values = config.flat()
+    last = {key: value for key, value in last.items() if values[key] is None}
+    return TrainConfig.from_flat({**values, **last}, {**config.origins, **dict.fromkeys(last, "the last one")})
+
+
 def _new_folder(config: TrainConfig, dataset: Dataset, cache: Cache | None) -> Path:
     """A folder no run has: the name that was given, or one from data set, input and PLM with a number behind it."""
-    runs = config.workspace.open()
-    if config.trainer.name is not None:
-        folder = runs.run(config.trainer.name)
-        if folder.exists():
-            raise UserError(
-                f"There is a run {folder.name} already.",
-                f"Continue it with --resume {folder.name}, or choose another --name.",
-            )
-        return folder
-    parts = [dataset.name, config.model.input_type.replace("+", "-")]
-    if cache is not None:
-        parts.append(Path(str(cache.manifest["plm"])).name)
-    name = "-".join(parts)
+    runs, name = config.workspace.open(), config.trainer.name
+    # A run that is repeated from its configuration gets a number; who names one on the command line means that one.
+    if name is not None and config.origins.get("name") == "flag" and runs.run(name).exists():
+        raise UserError(
+            f"There is a run {name} already.", f"Continue it with --resume {name}, or choose another --name."
+        )
+    if name is None:
+        parts = [dataset.name, config.model.input_type.replace("+", "-")]
+        name = "-".join(parts if cache is None else [*parts, Path(cache.plm).name])
     return next(path for n in range(1, 1_000_000) if not (path := runs.run(name if n == 1 else f"{name}-{n}")).exists())
 
 
@@ -151,7 +158,7 @@ def _facts(dataset: Dataset, cache: Cache | None, parts: dict[str, int]) -> dict
         "parameters": parts,
     }
     if cache is not None:
-        facts["plm"] = cache.manifest["plm"]
+        facts["plm"] = cache.plm
         facts["cache"] = {"path": str(cache.path), "fingerprint": cache.fingerprint}
     return facts
 

@@ -72,8 +72,9 @@ def test_a_run_leaves_its_configuration_curves_weights_and_result(configured, tm
     assert TrainConfig.from_flat(yaml.safe_load((folder / "config.yaml").read_text())).flat() == config.flat()
     with pytest.raises(UserError, match="already"):
         train(configured(input_type="id", name="small-id"), Silent())
-    train(config, Silent())
-    assert (tmp_path / "runs" / "small-id-2" / "metrics.json").is_file()
+    repeated = yaml.safe_load((folder / "config.yaml").read_text())
+    train(TrainConfig.from_flat(repeated, dict.fromkeys(repeated, f"file {folder / 'config.yaml'}")), Silent())
+    assert curve(tmp_path / "runs" / "small-id-2") == losses
 
 
 @pytest.mark.parametrize("input_type", ["text", "text+id"])
