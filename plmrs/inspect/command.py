@@ -1,8 +1,9 @@
 """plmrs inspect: what is prepared, cached and trained, and the details of one of them."""
 
 import datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from plmrs.cache.store import Cache, list_caches, open_cache
 from plmrs.config import InspectConfig
@@ -15,6 +16,8 @@ from plmrs.inspect.run import run_tables
 from plmrs.model.run import open_run, run_names
 from plmrs.report import Cell, Progress, Table
 from plmrs.workspace import Workspace
+
+Thing = TypeVar("Thing")
 
 
 def inspect(what: str | None, config: InspectConfig, progress: Progress) -> list[Table]:
@@ -53,20 +56,37 @@ def _names(cache: Cache) -> set[str]:
 
 
 def _lists(workspace: Workspace, progress: Progress) -> list[Table]:
-    tables = [_prepared(workspace), _cached(workspace), _trained(workspace)]
+    tables = [_prepared(workspace, progress), _cached(workspace), _trained(workspace, progress)]
     found = [table for table in tables if table.rows]
     if not found:
         progress.say(f"Nothing is prepared below {workspace.root} nor trained below {workspace.runs} yet.")
     return found
 
 
-def _prepared(workspace: Workspace) -> Table:
+def _opened(
+    opener: Callable[[Workspace, str], Thing], workspace: Workspace, names: list[str], progress: Progress
+) -> Iterator[Thing]:
+    """What can be opened of these; a damaged one is told and left out, so that it hides no other."""
+    for name in names:
+        try:
+            yield opener(workspace, name)
+        except UserError as error:
+            progress.warn(error.message)
+
+
+def _prepared(workspace: Workspace, progress: Progress) -> Table:
     rows: list[list[Cell]] = []
-    for name in prepared_names(workspace):
-        dataset = open_dataset(workspace, name)
+    for dataset in _opened(open_dataset, workspace, prepared_names(workspace), progress):
         count = len(dataset.histories.items)
         rows.append(
-            [name, dataset.n_users, dataset.n_items, count, dataset.fingerprint, _minute(dataset.manifest["created"])]
+            [
+                dataset.name,
+                dataset.n_users,
+                dataset.n_items,
+                count,
+                dataset.fingerprint,
+                _minute(dataset.manifest["created"]),
+            ]
         )
     columns = ["data set", "users", "items", "interactions", "fingerprint", "prepared"]
     return Table("Prepared", columns, rows)
@@ -87,14 +107,13 @@ def _cached(workspace: Workspace) -> Table:
     return Table("Cached", ["data set", "language model", "cache", "items", "state", "made"], rows)
 
 
-def _trained(workspace: Workspace) -> Table:
+def _trained(workspace: Workspace, progress: Progress) -> Table:
     rows: list[list[Cell]] = []
-    for name in run_names(workspace):
-        run = open_run(workspace, name)
+    for run in _opened(open_run, workspace, run_names(workspace), progress):
         result, evaluated = run.metrics, run.test_metrics
         rows.append(
             [
-                name,
+                run.name,
                 run.manifest["dataset"],
                 run.config.model.input_type,
                 run.manifest["plm"] or "",

@@ -57,8 +57,10 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     parts = trainable(model)
     if folder is None:
         config = _resolved(config, dataset, cache)
-        folder = _new_folder(config, dataset, cache)
-        create_run(folder, config, _facts(dataset, cache, parts))
+        # Two trainings may be begun at once: the folder's name is taken under a lock.
+        with lock(config.workspace.runs / "new", "beginning a run"):
+            folder = _new_folder(config, dataset, cache)
+            create_run(folder, config, _facts(dataset, cache, parts))
     os.environ[RUN_FOLDER] = str(folder.absolute())
     shown = ", ".join(f"{part} {count:,}" for part, count in parts.items())
     progress.say(f"Run {folder.name}: {sum(parts.values()):,} trained parameters ({shown}).")

@@ -1,5 +1,6 @@
 """What inspect tells, on a workspace with one of each."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,16 @@ def test_an_unknown_name_is_an_error_that_lists_what_there_is(places):
     with pytest.raises(UserError, match="no data set, cache or run shoe") as error:
         tables(places, "shoe")
     assert "shop" in error.value.remedy
+
+
+def test_a_damaged_thing_hides_no_other(places):
+    cut = places["root"] / "prepared" / "cut"
+    cut.mkdir()
+    (cut / "manifest.json").write_text('{"format": 1,')
+    try:
+        assert [row[0] for row in tables(places)[0].rows] == ["shop"]
+    finally:
+        shutil.rmtree(cut)
 
 
 def test_a_damaged_manifest_is_one_line(places, tmp_path):
