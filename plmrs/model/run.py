@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from plmrs import __version__
 from plmrs.config import TrainConfig
@@ -125,6 +126,10 @@ def _open(folder: Path, named: Path) -> Run:
     try:
         options = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         config = TrainConfig.from_flat(options, manifest.get("origins"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key, rule = ".".join(map(str, first["loc"])), first["msg"]
+        raise UserError(f"{folder / CONFIG} does not fit this plmrs: {key}: {rule}.", "Train the run again.") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{folder / CONFIG} is damaged: {str(error).splitlines()[0]}", "Train the run again.") from None
     if named.is_file():
