@@ -4,13 +4,12 @@ A field is one flag (`--sasrec-seq-len`), one YAML key (`sasrec_seq_len`), one l
 unique within a verb, so a configuration is one flat mapping. A verb's configuration is a bundle of sections.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from plmrs.section import Section, option
+from plmrs.section import Bundle, Section, option
 from plmrs.workspace import Workspace
 
 Ids = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -117,11 +116,23 @@ class ModelOptions(Section):
     sasrec_layer_norm_eps: Annotated[float, Field(gt=0)] = option(1e-6, "Epsilon of the layer norms.")
     initializer_range: Annotated[float, Field(gt=0)] = option(0.02, "Standard deviation of initial weights.")
     similarity: Literal["cosine", "dot"] = option("cosine", "Score of an item; cosine learns a temperature.")
-    whitening: Positive | None = option(
-        512, "Whiten PLM vectors to n dimensions at most, fitted on training items; None leaves them."
+    whitening: Literal["auto", "none"] | Positive = option(
+        "auto", "Dimensions at most that PLM vectors are whitened to; auto: 512 for text, 128 for text+id."
     )
     projection_n_layers: Positive = option(2, "Layers of the MLP from PLM width to SASRec width.")
     projection_inner_sizes: Ids | None = option(None, "Its n-1 inner widths. Default: that of the vectors it reads.")
+
+    @field_validator("whitening", mode="before")
+    @classmethod
+    def _spell_none(cls, value: Any) -> Any:
+        return "none" if value in (None, "None") else value
+
+    @property
+    def whitened_width(self) -> int | None:
+        """Dimensions at most that PLM vectors are whitened to; None leaves them as they are."""
+        if isinstance(self.whitening, int):
+            return self.whitening
+        return None if self.whitening == "none" else 512 if self.input_type == "text" else 128
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -170,39 +181,12 @@ class EvaluateOptions(Section):
     mask_seen: bool = option(True, "Rank without the user's earlier items.")
 
 
-class VerbConfig(BaseModel):
-    """A verb's sections; `origins` says where each value came from (default, environment, preset, file, flag)."""
+class VerbConfig(Bundle):
+    """A verb's sections."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     presets: ClassVar[bool] = False
     """Whether the verb takes `--preset`."""
     workspace: WorkspaceOptions = WorkspaceOptions()
-    origins: Mapping[str, str] = {}
-
-    @classmethod
-    def sections(cls) -> dict[str, type[Section]]:
-        """The sections by attribute name, in the order `--help` shows them."""
-        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
-        found = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)}
-        return {name: found[name] for name in sorted(found, key=lambda name: name == "workspace")}
-
-    @classmethod
-    def from_flat(cls, values: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> Self:
-        """Build the sections from one flat mapping of option names.
-
-        Raises:
-            pydantic.ValidationError: a value breaks its rule.
-        """
-        parts = {
-            name: kind(**{key: values[key] for key in kind.model_fields if key in values})
-            for name, kind in cls.sections().items()
-        }
-        return cls(**parts, origins=origins or {})
-
-    def flat(self) -> dict[str, Any]:
-        """Every option's effective value, by option name."""
-        sections = [getattr(self, name).model_dump(mode="json") for name in self.sections()]
-        return {key: value for section in sections for key, value in section.items()}
 
 
 class PrepareConfig(VerbConfig):

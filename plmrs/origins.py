@@ -135,8 +135,11 @@ def _refuse_unknown(key: Any, origin: str) -> None:
 
 def _broken_rule(error: ValidationError, kind: type[VerbConfig], origins: Mapping[str, str]) -> UserError:
     """The first broken rule in one line: where the value was given, the value, the rule."""
-    first = error.errors()[0]
-    rule = _rule(first["type"], first.get("ctx", {}), first["msg"])
+    first, *rest = error.errors()
+    # A field that takes several kinds of value breaks a rule of each; pydantic then names the kind in the place.
+    several = len(first["loc"]) > 1 and isinstance(first["loc"][1], str)
+    broken = [first, *(each for each in rest if several and each["loc"][0] == first["loc"][0])]
+    rule = " and ".join(_rule(each["type"], each.get("ctx", {}), each["msg"]) for each in broken)
     if not first["loc"]:
         return UserError(f"{rule}.")
     key = str(first["loc"][0])

@@ -1,12 +1,13 @@
-"""What an option is: a field of a section, and the spellings its value is read from.
+"""What an option is: a field of a section, the spellings its value is read from, and sections in a bundle.
 
 A section validates what a command line and a YAML file give, so both speak one dialect: `None` and `auto` for an
 optional field, `0 1 2` or `0,1,2` for a tuple, numbers as numbers or as text.
 """
 
 import re
+from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
@@ -91,3 +92,38 @@ def _scalar(value: Any, kind: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return value if kind in (int, float) else str(value)
+
+
+class Bundle(BaseModel):
+    """Sections that belong to one command.
+
+    `origins` says where each value came from: default, environment, preset, file or flag.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    origins: Mapping[str, str] = {}
+
+    @classmethod
+    def sections(cls) -> dict[str, type[Section]]:
+        """The sections by attribute name, in the order `--help` shows them."""
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        found = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)}
+        return {name: found[name] for name in sorted(found, key=lambda name: name == "workspace")}
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> Self:
+        """Build the sections from one flat mapping of option names.
+
+        Raises:
+            pydantic.ValidationError: a value breaks its rule.
+        """
+        parts = {
+            name: kind(**{key: values[key] for key in kind.model_fields if key in values})
+            for name, kind in cls.sections().items()
+        }
+        return cls(**parts, origins=origins or {})
+
+    def flat(self) -> dict[str, Any]:
+        """Every option's effective value, by option name."""
+        sections = [getattr(self, name).model_dump(mode="json") for name in self.sections()]
+        return {key: value for section in sections for key, value in section.items()}
