@@ -116,8 +116,8 @@ class ModelOptions(Section):
     sasrec_layer_norm_eps: Annotated[float, Field(gt=0)] = option(1e-6, "Epsilon of the layer norms.")
     initializer_range: Annotated[float, Field(gt=0)] = option(0.02, "Standard deviation of initial weights.")
     similarity: Literal["cosine", "dot"] = option("cosine", "Score of an item; cosine learns a temperature.")
-    whitening: Literal["auto", "none"] | Positive = option(
-        "auto", "Dimensions at most that PLM vectors are whitened to; auto: 512 for text, 128 for text+id."
+    whitening: Literal["none"] | Positive = option(
+        512, "Dimensions at most that PLM vectors are whitened to, fitted on training items; none leaves them."
     )
     projection_n_layers: Positive = option(2, "Layers of the MLP from PLM width to SASRec width.")
     projection_inner_sizes: Ids | None = option(None, "Its n-1 inner widths. Default: that of the vectors it reads.")
@@ -126,13 +126,6 @@ class ModelOptions(Section):
     @classmethod
     def _spell_none(cls, value: Any) -> Any:
         return "none" if value in (None, "None") else value
-
-    @property
-    def whitened_width(self) -> int | None:
-        """Dimensions at most that PLM vectors are whitened to; None leaves them as they are."""
-        if isinstance(self.whitening, int):
-            return self.whitening
-        return None if self.whitening == "none" else 512 if self.input_type == "text" else 128
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -154,7 +147,7 @@ class OptimiserOptions(Section):
 
     panel = "Optimiser"
     lr: Annotated[float, Field(gt=0)] = option(1e-3, "Learning rate.")
-    projection_lr: Annotated[float, Field(gt=0)] = option(3e-3, "Learning rate of the projection of PLM vectors.")
+    projection_lr: Annotated[float, Field(gt=0)] | None = option(None, "Rate of the projection. Default: --lr.")
     weight_decay: Annotated[float, Field(ge=0)] = option(0.1, "Weight decay; biases, norms and positions get none.")
 
 

@@ -74,8 +74,8 @@ class ItemVectors(nn.Module):
             if plm_vectors is None:
                 raise ValueError(f"input type {options.input_type} needs PLM vectors")
             width = plm_vectors.shape[1]
-            if options.whitened_width is not None:
-                self.whitening = Whitening(width, min(width, options.whitened_width))
+            if options.whitening != "none":
+                self.whitening = Whitening(width, min(width, options.whitening))
                 self.whitening.fit(plm_vectors[in_training])
                 width = self.whitening.axes.shape[1]
             self.projection = projection(options, width)

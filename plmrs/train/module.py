@@ -108,7 +108,7 @@ class TrainingModule(pl.LightningModule):
         }
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
-            rate = options.projection_lr if ".projection." in name else options.lr
+            rate = (options.projection_lr or options.lr) if ".projection." in name else options.lr
             decay = options.weight_decay if id(parameter) in decayed else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
         return torch.optim.AdamW(
