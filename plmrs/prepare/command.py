@@ -26,6 +26,9 @@ from plmrs.prepare.build import RULES, Prepared, build, check
 from plmrs.report import Progress, Table
 from plmrs.workspace import PARTIAL, Workspace, atomic_folder, fingerprint, lock, read_json, write_json
 
+KNOWN = ("demo", *mind.PARTS)
+"""Data sets that need nothing but their name."""
+
 LATER = ("hm", "bilibili")
 """Names of data sets whose own layouts are not read yet."""
 
@@ -91,7 +94,7 @@ def _reader(name: str, config: PrepareConfig, workspace: Workspace, progress: Pr
             f"plmrs does not read the raw layout of {name} yet.",
             f"Give it as tables: `plmrs prepare {name} --items FILE --interactions FILE`.",
         )
-    known = ("demo", *mind.PARTS, *LATER)
+    known = (*KNOWN, *LATER)
     near = get_close_matches(name.lower(), [each.lower() for each in known], 1)
     guess = next((f"Did you mean {each}? " for each in known if near and each.lower() == near[0]), "")
     raise UserError(

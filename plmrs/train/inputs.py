@@ -1,19 +1,31 @@
 """What a training reads: its data set and its cache, made first where they are missing."""
 
+from difflib import get_close_matches
+
 from plmrs.cache.integrity import check_cache
 from plmrs.cache.store import Cache, find_cache, open_cache
 from plmrs.config import PreinferOptions, PrepareConfig, TrainConfig
 from plmrs.data.dataset import Dataset, open_dataset, prepared_names
+from plmrs.errors import UserError
 from plmrs.plm.checkpoint import find_plm
 from plmrs.preinfer.command import make_cache
-from plmrs.prepare.command import prepare
+from plmrs.prepare.command import KNOWN, prepare
 from plmrs.report import Progress
 
 
 def training_dataset(config: TrainConfig, progress: Progress) -> Dataset:
-    """The data set to train on; one that is named and not prepared is prepared first, with default options."""
+    """The data set to train on; one that needs nothing but its name is prepared first, with default options.
+
+    Raises:
+        UserError: there is none of that name.
+    """
     workspace, name = config.workspace.open(), config.data.dataset
-    if name is not None and name not in prepared_names(workspace):
+    prepared = prepared_names(workspace)
+    if name is not None and name not in prepared:
+        if name not in KNOWN:
+            near = get_close_matches(name, [*prepared, *KNOWN], 1)
+            hint = f"Did you mean {near[0]}?" if near else "`plmrs inspect` lists what is prepared."
+            raise UserError(f"There is no data set {name}.", hint)
         progress.say(f"Data set {name} is not prepared; preparing it first, as `plmrs prepare {name}` does.")
         prepare(name, PrepareConfig(workspace=config.workspace), progress)
     dataset = open_dataset(workspace, name)
