@@ -54,12 +54,14 @@ def root(
 @app.command(cls=VerbCommand)
 def prepare(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="demo, MIND_small, or a name of your own.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="demo, MIND_small, hm, …, or a name for your own tables.")
+    ] = None,
 ) -> None:
     """Read raw files, or generate the demo, into a prepared data set."""
     from plmrs.prepare.command import prepare
 
-    context.obj.show(prepare(name, context.meta[CONFIG], context.obj))
+    context.obj.show(prepare(source, context.meta[CONFIG], context.obj))
 
 
 @app.command(cls=VerbCommand)

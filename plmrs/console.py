@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from plmrs.errors import UserError
@@ -34,6 +35,9 @@ class Console:
         self._warned: set[str] = set()
         self._bars: Bars | None = None
         self._running = 0
+        if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+            # A text or a bar that the terminal's encoding lacks is no reason to stop.
+            sys.stdout.reconfigure(errors="replace")
 
     def say(self, line: str) -> None:
         """Tell one thing that was found or decided."""

@@ -166,13 +166,16 @@ def _rule(kind: str, context: Mapping[str, Any], message: str) -> str:
         return "is not a number"
     if kind.startswith("bool_"):
         return "is neither true nor false"
+    if kind == "too_short" and not context["actual_length"]:
+        return "gives no value"
     rules = {
         "greater_than_equal": "is less than {ge:g}, the least it can be",
         "greater_than": "is not greater than {gt:g}",
         "less_than_equal": "is greater than {le:g}, the most it can be",
         "less_than": "is not less than {lt:g}",
         "literal_error": "is not {expected}",
-        "too_short": "gives no value",
+        "too_short": "gives fewer than {min_length} values",
+        "too_long": "gives more than {max_length} values",
         "string_type": "is not text",
         "path_type": "is not a path",
         "tuple_type": "is not a list of values",

@@ -1,6 +1,7 @@
 """What many tests stand on: tiny PLMs with random weights, and a small prepared data set."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ EVENTS = ("opens", "wins", "loses", "finds", "repairs", "paints", "buys", "forge
 PLACES = ("in the north", "at night", "near the old harbour", "for the third time", "", "despite heavy rain")
 
 MakePlm = Callable[..., Path]
-MakeDataset = Callable[[Workspace, str, Sequence[str]], Dataset]
+MakeDataset = Callable[..., Dataset]
 
 
 def titles(n: int) -> list[str]:
@@ -57,35 +58,71 @@ def byte_level() -> Any:
     return tokenizer
 
 
+HEADS = {
+    "bert": ("Bert", "ForMaskedLM"),
+    "llama": ("Llama", "ForCausalLM"),
+    "mistral": ("Mistral", "ForCausalLM"),
+    "opt": ("OPT", "ForCausalLM"),
+    "qwen2": ("Qwen2", "ForCausalLM"),
+    "qwen3": ("Qwen3", "ForCausalLM"),
+    "roberta": ("Roberta", "ForMaskedLM"),
+    "t5": ("T5", "ForConditionalGeneration"),
+}
+"""How transformers names the classes of each family: what they begin with, and how the one with a head ends."""
+
+
+def small_sizes(family: str) -> dict[str, Any]:
+    """Sizes of a PLM of 2 blocks, width 32, 4 heads and 400 tokens, as its configuration spells them."""
+    if family == "t5":
+        return {"vocab_size": 400, "d_model": 32, "num_layers": 2, "num_heads": 4, "d_kv": 8, "d_ff": 64}
+    sizes = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"ffn_dim": 64, "word_embed_proj_dim": 32} if family == "opt" else {"intermediate_size": 64}
+    if family in {"llama", "mistral", "qwen2", "qwen3"}:
+        sizes |= {"num_key_value_heads": 2, "head_dim": 8}
+    return {**sizes, "max_position_embeddings": 66 if family == "roberta" else 64}
+
+
+def save_bin(state: dict[str, Any], folder: Path, shards: int) -> None:
+    """Write weights as PyTorch does, in one file or in several with an index."""
+    import torch
+
+    if shards == 1:
+        torch.save(state, folder / "pytorch_model.bin")
+        return
+    names = sorted(state)
+    index = {}
+    for shard in range(shards):
+        file = f"pytorch_model-{shard + 1:05}-of-{shards:05}.bin"
+        torch.save({name: state[name] for name in names[shard::shards]}, folder / file)
+        index.update(dict.fromkeys(names[shard::shards], file))
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+
+
 @pytest.fixture(scope="session")
 def make_plm(tmp_path_factory: pytest.TempPathFactory) -> MakePlm:
     """Write a PLM with random weights: `make_plm("opt", hidden_size=16, …)` gives its folder."""
 
-    def make(family: str, safetensors: bool = True, head: bool = False, **sizes: Any) -> Path:
+    def make(family: str, safetensors: bool = True, head: bool = False, shards: int = 1, **sizes: Any) -> Path:
         import torch
         import transformers
         from transformers import PreTrainedTokenizerFast
 
         folder = tmp_path_factory.mktemp(f"{family}_plm") / f"tiny-{family}"
-        common = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-        name = {"bert": "Bert", "roberta": "Roberta", "opt": "OPT"}[family]
-        inner = {"ffn_dim": 64, "word_embed_proj_dim": 32} if family == "opt" else {"intermediate_size": 64}
-        longest = {"max_position_embeddings": 66 if family == "roberta" else 64}
-        config = getattr(transformers, f"{name}Config")(**{**common, **inner, **longest, **sizes})
-        kind = {"bert": "MaskedLM", "roberta": "MaskedLM", "opt": "ForCausalLM"}[family]
-        if family != "opt":
-            kind = f"For{kind}"
+        name, ending = HEADS[family]
+        config = getattr(transformers, f"{name}Config")(**{**small_sizes(family), **sizes})
+        bare = "EncoderModel" if family == "t5" else "Model"
         torch.manual_seed(1)
-        model = getattr(transformers, f"{name}{kind if head else 'Model'}")(config)
+        model = getattr(transformers, f"{name}{ending if head else bare}")(config)
         # Freshly drawn biases are 0 and norms 1; a forgotten one would not be noticed.
         for parameter in model.parameters():
             parameter.data += 0.05 * torch.randn_like(parameter)
         folder.mkdir()
         if safetensors:
-            model.save_pretrained(folder)
+            size = sum(parameter.nbytes for parameter in model.parameters())
+            model.save_pretrained(folder, max_shard_size=-(-size // shards) if shards > 1 else "50GB")
         else:
             config.save_pretrained(folder)
-            torch.save(model.state_dict(), folder / "pytorch_model.bin")
+            save_bin(model.state_dict(), folder, shards)
         if family == "bert":
             names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
             tokenizer = PreTrainedTokenizerFast(tokenizer_object=wordpiece(), **names)
@@ -112,29 +149,36 @@ def tiny_opt(make_plm: MakePlm) -> Path:
 
 @pytest.fixture(scope="session")
 def make_dataset() -> MakeDataset:
-    """Prepare a data set of given texts in a workspace: 40 users, each with 6 to 12 items."""
+    """Prepare a data set of given texts in a workspace: 40 users, each with 6 to 12 items, one a day from 2024 on.
 
-    def make(workspace: Workspace, name: str, texts: Sequence[str]) -> Dataset:
+    `make_dataset(workspace, name, texts, split={"method": …})` splits it otherwise than by leaving one out.
+    """
+
+    def make(workspace: Workspace, name: str, texts: Sequence[str], split: Mapping[str, Any] | None = None) -> Dataset:
+        split = split or {"method": "leave_one_out"}
         random = np.random.default_rng(3)
         histories = [random.choice(len(texts), size=6 + user % 7, replace=False) + 1 for user in range(40)]
         items = np.concatenate(histories).astype(np.int32)
         offsets = np.cumsum([0, *map(len, histories)])
+        days = np.concatenate([np.arange(len(history)) for history in histories])
+        times = 1_704_067_200 + 86_400 * days
         folder = workspace.prepared(name)
         folder.mkdir(parents=True)
         ids = [f"n{i}" for i in range(len(texts))]
         counts = np.bincount(items, minlength=len(texts) + 1)[1:]
         write_items(folder, ids, texts, None, counts)
-        write_histories(
-            folder, [f"u{user}" for user in range(40)], items, np.arange(len(items), dtype=np.int64), offsets
-        )
+        write_histories(folder, [f"u{user}" for user in range(40)], items, times, offsets)
         marks = {"texts": texts, "ids": ids}
         write_json(
             folder / "manifest.json",
             {
                 "format": FORMAT,
                 "name": name,
-                "fingerprint": fingerprint({**marks, "items": items.tolist()}),
+                "fingerprint": fingerprint({**marks, "items": items.tolist(), "split": split}),
                 "texts_fingerprint": fingerprint(marks),
+                "split": split,
+                "has_times": True,
+                "time_unit": "seconds since 1970-01-01 UTC",
             },
         )
         return open_dataset(workspace, name)

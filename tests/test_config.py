@@ -12,6 +12,7 @@ from plmrs.config import (
     FilterOptions,
     ModelOptions,
     RawOptions,
+    SplitOptions,
     TrainConfig,
     TrainerOptions,
     VerbConfig,
@@ -57,7 +58,7 @@ def test_lists_are_read_in_every_spelling(spelling: object) -> None:
 
 def test_a_single_value_makes_a_list() -> None:
     assert DeviceOptions(devices=2).devices == (2,)
-    assert RawOptions(text_columns="title,abstract").text_columns == ("title", "abstract")
+    assert RawOptions(text_fields="title,abstract").text_fields == ("title", "abstract")
 
 
 @pytest.mark.parametrize("spelling", ["None", "none", "auto", None])
@@ -95,6 +96,14 @@ def test_switches(spelling: object, value: bool) -> None:
         (ModelOptions, {"similarity": "euclid"}),
         (CacheOptions, {"poolling_method": "mean"}),
         (EvaluateOptions, {"topk_list": "None"}),
+        (RawOptions, {"text_columns": "title"}),
+        (FilterOptions, {"drop_repeats": "some"}),
+        (FilterOptions, {"k_core": 0}),
+        (FilterOptions, {"sample_seed": -1}),
+        (SplitOptions, {"split": "random"}),
+        (SplitOptions, {"split_shares": "0.8,0.2"}),
+        (SplitOptions, {"split_shares": "0.8,0.1,0.05,0.05"}),
+        (SplitOptions, {"split_times": "2019-11-14"}),
         (WorkspaceOptions, {"root": None}),
     ],
 )
@@ -106,6 +115,17 @@ def test_broken_rules_are_refused(section: type, values: dict[str, object]) -> N
 def test_heads_divide_the_width() -> None:
     with pytest.raises(ValidationError, match="--sasrec-n-heads 3 does not divide --sasrec-hidden-size 64"):
         ModelOptions(sasrec_n_heads=3)
+
+
+def test_a_template_is_one_text_whatever_stands_in_it() -> None:
+    assert RawOptions(text_template="{title}, {abstract}").text_template == "{title}, {abstract}"
+
+
+@pytest.mark.parametrize("shares", ["0.8,0.1,0.2", "0.9,0.1,0", "0.9 0.05 0.04"])
+def test_shares_make_one_together(shares: str) -> None:
+    with pytest.raises(ValidationError, match="are not three shares that make 1 together"):
+        SplitOptions(split_shares=shares)
+    assert SplitOptions(split_shares="0.6 0.3 0.1").split_shares == (0.6, 0.3, 0.1)
 
 
 def test_inner_sizes_are_one_fewer_than_layers() -> None:

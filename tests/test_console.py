@@ -95,6 +95,23 @@ def test_a_terminal_wraps_what_is_too_wide(terminal: Terminal) -> None:
     assert max(len(line) for line in re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue()).splitlines()) <= 80
 
 
+@pytest.mark.parametrize("terminal_of", [False, True], ids=["file", "terminal"])
+def test_what_the_encoding_lacks_does_not_stop_it(terminal_of: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    monkeypatch.setattr(stream, "isatty", lambda: terminal_of)
+    monkeypatch.setattr(console_module, "sys", SimpleNamespace(stdout=stream, stderr=stream))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console = Console()
+    console.say("déjà vu")
+    console.show([Table("Lengths", ["", "bars"], [["items", "▁▄█ ▂"]])])
+    stream.flush()
+    told = written.getvalue().decode("ascii")
+    assert "d?j? vu\n" in told
+    assert "??? ?" in told
+
+
 def test_no_color_means_plain_lines(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console()

@@ -115,6 +115,21 @@ def test_flags_become_values_with_their_origin(parse: Parse) -> None:
     assert config.origins["lr"] == "default"
 
 
+def test_the_raw_tables_are_named_in_every_spelling(parse: Parse) -> None:
+    for flags in ("--text-fields title,abstract", "--text_columns title,abstract", "--text-columns 'title abstract'"):
+        assert parse(f"prepare mine {flags}").raw.text_fields == ("title", "abstract")
+    config = parse(
+        "prepare hm --name hm-5 --text_template '{title}, {abstract}' --split ratio --split-shares 0.6,0.2,0.2"
+    )
+    assert (config.raw.name, config.raw.text_template) == ("hm-5", "{title}, {abstract}")
+    assert (config.splits.split, config.splits.split_shares) == ("ratio", (0.6, 0.2, 0.2))
+    assert parse("prepare hm --split-times 2020-09-08,2020-09-15").splits.split_times == ("2020-09-08", "2020-09-15")
+    assert parse("prepare hm --k_core 5 --drop_repeats all").filters.model_dump(include={"k_core", "drop_repeats"}) == {
+        "k_core": 5,
+        "drop_repeats": "all",
+    }
+
+
 def test_a_flag_that_repeats_the_default_is_a_flag(parse: Parse) -> None:
     assert parse("train --batch-size 64").origins["batch_size"] == "flag"
     assert parse("train --mask-seen").origins["mask_seen"] == "flag"
@@ -184,6 +199,22 @@ def test_yaml_types_do_not_matter(parse: Parse, yaml_file: Callable[[str], Path]
         ("train --zzzz", "plmrs train has no option --zzzz.", "`plmrs train --help`"),
         ("train -devices 0", "plmrs train has no option -devices.", "Did you mean --devices"),
         ("evaluate RUN --plm x", "plmrs evaluate has no option --plm.", "option of plmrs preinfer and plmrs train."),
+        (
+            "prepare x --split-shares 0.8,0.2",
+            "--split-shares: ['0.8', '0.2'] gives fewer than 3 values.",
+            "for training",
+        ),
+        (
+            "prepare x --split-shares .7,.1,.1,.1",
+            "--split-shares: ['.7', '.1', '.1', '.1'] gives more than 3 values.",
+            "for training",
+        ),
+        ("prepare x --split-times 5", "--split-times: ['5'] gives fewer than 2 values.", "validation and test begin"),
+        ("prepare x --split-times ''", "--split-times: [] gives no value.", ""),
+        ("prepare x --k-core 0", "--k-core: 0 is less than 1, the least it can be.", ""),
+        ("prepare x --drop-repeats al", "--drop-repeats: 'al' is not 'none', 'consecutive' or 'all'.", "mean all?"),
+        ("prepare x --text-field t", "plmrs prepare has no option --text-field.", "Did you mean --text-fields"),
+        ("prepare x --abstracts", "plmrs prepare has no option --abstracts.", ""),
         ("prepare --preset x", "plmrs prepare has no option --preset.", "It is an option of plmrs train."),
         ("train --config absent.yaml", "--config: absent.yaml does not exist.", ""),
     ],

@@ -19,7 +19,7 @@ from pyarrow import feather
 from plmrs.errors import UserError
 from plmrs.workspace import PARTIAL, Workspace, read_json
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 ITEMS = "items.feather"
 HISTORIES = "histories.feather"
@@ -110,6 +110,14 @@ class Dataset:
         """The texts of items 1…n."""
         return self._items.column("text").to_pylist()  # type: ignore[no-any-return]
 
+    def item_ids_of(self, items: NDArray[np.int32]) -> list[str]:
+        """The source's ids of some items, by their numbers."""
+        return self._items.column("item_id").take(pa.array(items - 1)).to_pylist()  # type: ignore[no-any-return]
+
+    def texts_of(self, items: NDArray[np.int32]) -> list[str]:
+        """The texts of some items, by their numbers."""
+        return self._items.column("text").take(pa.array(items - 1)).to_pylist()  # type: ignore[no-any-return]
+
     def categories(self) -> list[str] | None:
         """The categories of items 1…n, where the source has them."""
         return self._items.column("category").to_pylist() if "category" in self._items.column_names else None
@@ -118,17 +126,26 @@ class Dataset:
         """The source's ids of the users."""
         return self._users.column("user_id").to_pylist()  # type: ignore[no-any-return]
 
+    def user_ids_of(self, users: NDArray[np.int64]) -> list[str]:
+        """The source's ids of some users, by their rows."""
+        return self._users.column("user_id").take(pa.array(users)).to_pylist()  # type: ignore[no-any-return]
+
     @cached_property
     def histories(self) -> Histories:
         """All histories, whole, memory-mapped."""
         column = self._users.column("items").chunk(0)
-        offsets = column.offsets.to_numpy().astype(np.int64)
-        return Histories(column.values.to_numpy(), offsets[:-1], offsets[1:])
+        offsets = _numbers(column.offsets, np.int32).astype(np.int64)
+        return Histories(_numbers(column.values, np.int32), offsets[:-1], offsets[1:])
 
     @cached_property
     def times(self) -> NDArray[np.int64]:
         """When each item of `histories.items` was taken, in the source's unit (seconds where it has dates)."""
-        return self._users.column("times").chunk(0).values.to_numpy()  # type: ignore[no-any-return]
+        return _numbers(self._users.column("times").chunk(0).values, np.int64)
+
+
+def _numbers(array: pa.Array, kind: type[np.generic]) -> NDArray[Any]:
+    """An Arrow array without nulls as numpy's, not copied. (Its own `to_numpy` imports pandas first.)"""
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * np.dtype(kind).itemsize)
 
 
 def write_items(

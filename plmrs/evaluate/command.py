@@ -14,7 +14,7 @@ from plmrs import __version__
 from plmrs.cache.store import Cache
 from plmrs.config import EvaluateConfig
 from plmrs.data.dataset import Dataset, Histories
-from plmrs.data.splits import held_out, training_counts, training_histories
+from plmrs.data.splits import HeldOut, Split, split_of, training_counts
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
 from plmrs.evaluate.baselines import by_co_occurrence, by_last_item, by_popularity, item_similarity, unit_rows
@@ -32,7 +32,7 @@ Scores = Callable[[Histories], Iterator[Tensor]]
 
 
 def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> list[Table]:
-    """Rank the test target of every user among all items, by a run's model and by methods without training.
+    """Rank the test target of every test user among all items, by a run's model and by methods without training.
 
     Args:
         what: A run's name or folder, or a checkpoint's file or folder; None is the run begun last.
@@ -40,7 +40,7 @@ def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> li
         progress: Where it tells what it does.
 
     Returns:
-        Metrics over all users and, where there are any, over those whose target training never saw.
+        Metrics over all test users and, where there are any, over those whose target training never saw.
 
     Raises:
         UserError: there is no such run, or what it was trained on is gone or has changed.
@@ -54,18 +54,19 @@ def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> li
     model, dataset, cache = load_run(workspace, run)
     progress.say(f"Run {run.name} ({run.weights.name}) on {dataset.name}.")
     model = model.to(device)
+    split = split_of(dataset)
+    counts = training_counts(split.train, dataset.n_items)
     users_at_once = max(1, SCORE_BYTES // (4 * dataset.n_items))
     ranked: dict[str, NDArray[np.int64]] = {}
     methods: dict[str, Scores] = {
         f"SASRec {run.config.model.input_type}": partial(model.scores, users_at_once=users_at_once),
-        **_baselines(dataset, cache, run.config.cached.pooling_method, users_at_once),
+        **_baselines(split.train, counts, cache, run.config.cached.pooling_method, users_at_once),
     }
-    with progress.track("Ranking", len(methods) * dataset.n_users, "users") as advance:
+    with progress.track("Ranking", len(methods) * len(split.test), "users") as advance:
         for name, scores in methods.items():
-            ranked[name] = _ranks(scores, dataset, config.protocol.mask_seen, advance)
+            ranked[name] = _ranks(scores, split.test, config.protocol.mask_seen, advance)
 
-    counts = training_counts(dataset.histories, dataset.n_items)
-    cold = counts[held_out(dataset.histories, "test")[1] - 1] == 0
+    cold = counts[split.test.targets - 1] == 0
     groups = {"all": np.ones_like(cold), "never in training": cold}
     topk = config.protocol.topk_list
     found = {
@@ -73,7 +74,7 @@ def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> li
         for group, users in groups.items()
         if users.any()
     }
-    protocol = _protocol(dataset, counts, config)
+    protocol = _protocol(dataset, split, counts, config)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     result = {
         "run": run.name,
@@ -96,10 +97,10 @@ def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> li
     return tables
 
 
-def _baselines(dataset: Dataset, cache: Cache | None, pooling: str, users_at_once: int) -> dict[str, Scores]:
+def _baselines(
+    train: Histories, counts: NDArray[np.int64], cache: Cache | None, pooling: str, users_at_once: int
+) -> dict[str, Scores]:
     """Methods to compare with; the cosine of PLM vectors only where the run has a cache."""
-    train = training_histories(dataset.histories)
-    counts = training_counts(dataset.histories, dataset.n_items)
 
     def chunked(score: Callable[[Histories], NDArray[np.float32]], inputs: Histories) -> Iterator[Tensor]:
         for first in range(0, len(inputs), users_at_once):
@@ -109,33 +110,33 @@ def _baselines(dataset: Dataset, cache: Cache | None, pooling: str, users_at_onc
     if cache is not None:
         vectors = unit_rows(cache.read(pooling))
         found["cosine to the last item"] = partial(chunked, lambda inputs: by_last_item(inputs, vectors))
-    similarity = item_similarity(train, dataset.n_items)
+    similarity = item_similarity(train, len(counts))
     found["ItemKNN, decayed history"] = partial(chunked, lambda inputs: by_co_occurrence(inputs, similarity))
     return found
 
 
-def _ranks(scores: Scores, dataset: Dataset, masked: bool, advance: Advance) -> NDArray[np.int64]:
+def _ranks(scores: Scores, test: HeldOut, masked: bool, advance: Advance) -> NDArray[np.int64]:
     """The rank of each user's test target. [users]"""
-    inputs, targets = held_out(dataset.histories, "test")
     ranks: list[Tensor] = []
     done = 0
     with torch.inference_mode():
-        for chunk in scores(inputs):
-            users = slice(done, done + len(chunk))
-            target = torch.from_numpy(targets[users].astype(np.int64) - 1).to(chunk.device)
+        for chunk in scores(test.inputs):
+            users = test.take(slice(done, done + len(chunk)))
+            target = torch.from_numpy(users.targets.astype(np.int64) - 1).to(chunk.device)
             if masked:
-                mask_seen(chunk, inputs.take(users), target)
+                mask_seen(chunk, users.inputs, target)
             ranks.append(target_ranks(chunk, target).cpu())
             done += len(chunk)
             advance(len(chunk))
     return torch.cat(ranks).numpy()
 
 
-def _protocol(dataset: Dataset, counts: NDArray[np.int64], config: EvaluateConfig) -> dict[str, Any]:
+def _protocol(dataset: Dataset, split: Split, counts: NDArray[np.int64], config: EvaluateConfig) -> dict[str, Any]:
     """What a number depends on, to be printed with it."""
+    users = f"{len(split.test):,}" + ("" if len(split.test) == dataset.n_users else f" of {dataset.n_users:,}")
     return {
-        "split": "leave-one-out, test: each user's last item; the model sees all items before it",
-        "users": f"{dataset.n_users:,}, each counted once",
+        "split": split.rule,
+        "users": f"{users}, each counted once",
         "candidates": f"all {dataset.n_items:,} items ({int((counts == 0).sum()):,} never in training)",
         "seen items": "masked, except the target" if config.protocol.mask_seen else "not masked",
         "ties": "against the model",

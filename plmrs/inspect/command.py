@@ -25,20 +25,24 @@ def inspect(what: str | None, config: InspectConfig, progress: Progress) -> list
 
     Args:
         what: A data set's, run's or cache's name or path; None lists all.
-        config: The workspace.
+        config: The workspace, and whether a data set's distributions are drawn.
         progress: Where it tells what it finds.
 
     Raises:
         UserError: nothing is called so, or it is damaged.
     """
-    workspace = config.workspace.open()
+    workspace, plot = config.workspace.open(), config.shown.plot
     if what is None:
+        if plot:
+            raise UserError("--plot draws a data set: which one?", "Name it: `plmrs inspect NAME --plot`.")
         return _lists(workspace, progress)
     if what in prepared_names(workspace):
-        return dataset_tables(open_dataset(workspace, what))
+        return dataset_tables(open_dataset(workspace, what), plot)
     path = Path(what)
     if (path / DATASET_MANIFEST).is_file() and path.parent.name == "prepared":
-        return dataset_tables(open_dataset(Workspace(path.absolute().parents[1], workspace.runs), path.name))
+        return dataset_tables(open_dataset(Workspace(path.absolute().parents[1], workspace.runs), path.name), plot)
+    if plot:
+        progress.warn("--plot draws data sets only.")
     caches = [cache for cache in list_caches(workspace) if what in _names(cache)]
     if caches or path.suffix == ".zarr":
         return cache_tables(caches[0] if caches else open_cache(path))
@@ -84,11 +88,12 @@ def _prepared(workspace: Workspace, progress: Progress) -> Table:
                 dataset.n_users,
                 dataset.n_items,
                 count,
+                dataset.manifest["split"]["method"],
                 dataset.fingerprint,
                 _minute(dataset.manifest["created"]),
             ]
         )
-    columns = ["data set", "users", "items", "interactions", "fingerprint", "prepared"]
+    columns = ["data set", "users", "items", "interactions", "split", "fingerprint", "prepared"]
     return Table("Prepared", columns, rows)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from plmrs.cache.store import Cache, list_caches, open_cache
 from plmrs.config import ModelOptions
 from plmrs.data.dataset import Dataset, open_dataset
-from plmrs.data.splits import training_counts
+from plmrs.data.splits import split_of, training_counts
 from plmrs.errors import UserError
 from plmrs.model.recommender import Recommender, load_weights
 from plmrs.model.run import Run
@@ -23,7 +23,7 @@ def plm_vectors(cache: Cache | None, pooling: str) -> Tensor | None:
 
 def new_recommender(options: ModelOptions, dataset: Dataset, cache: Cache | None, pooling: str) -> Recommender:
     """An untrained recommender for a data set; input type id needs no cache."""
-    in_training = torch.from_numpy(training_counts(dataset.histories, dataset.n_items) > 0)
+    in_training = torch.from_numpy(training_counts(split_of(dataset).train, dataset.n_items) > 0)
     return Recommender(options, in_training, plm_vectors(cache, pooling))
 
 

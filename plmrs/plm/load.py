@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -56,10 +56,10 @@ def load_plm(plm: Plm, precision: Precision, device: torch.device) -> nn.Module:
             )  # fmt: skip
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"The weights of {plm.name} in {plm.folder} cannot be read: {reason}", _AGAIN) from error
+        raise UserError(f"The weights of {plm.name} in {plm.folder} cannot be read: {reason}", AGAIN) from error
     absent = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
     if absent:
-        raise UserError(f"The weights in {plm.folder} lack {len(absent)} tensors, as {absent[0]}.", _AGAIN)
+        raise UserError(f"The weights in {plm.folder} lack {len(absent)} tensors, as {absent[0]}.", AGAIN)
     if plm.model_type == "opt":
         # OPT-350m projects its states from H back to the width of its word embeddings to score words; what is pooled
         # keeps the width of the blocks.
@@ -69,23 +69,7 @@ def load_plm(plm: Plm, precision: Precision, device: torch.device) -> nn.Module:
     return model.eval().requires_grad_(False).to(device)  # type: ignore[no-any-return]
 
 
-def load_tokenizer(plm: Plm) -> Any:
-    """The tokenizer that lies beside the weights.
-
-    Raises:
-        UserError: there is none, or it is damaged.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(str(plm.folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # The Rust tokenizers raise plain Exception for a damaged file.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"The tokenizer of {plm.name} in {plm.folder} cannot be read: {reason}", _AGAIN) from error
-
-
-_AGAIN = "Copy or download the PLM's folder again."
+AGAIN = "Copy or download the PLM's folder again."
 
 
 @contextmanager

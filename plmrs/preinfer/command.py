@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plmrs.cache.create import cache_path, create_cache, new_manifest, remove_partial
 from plmrs.cache.integrity import cache_differences, done_units
@@ -13,7 +13,7 @@ from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.devices import Devices, resolve_devices
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, Precision, find_plm
-from plmrs.preinfer.workers import Job, Unit, run_here, run_workers
+from plmrs.preinfer.workers import Job, run_here, run_workers
 from plmrs.report import Cell, Progress, Table
 from plmrs.workspace import Workspace, lock
 
@@ -22,11 +22,19 @@ DEFAULT_PLM = "facebook/opt-125m"
 
 @dataclass(frozen=True)
 class Work:
-    """What one command computed: items and tokens, and the seconds from the loaded PLM to the last unit written."""
+    """What one command computed.
+
+    Attributes:
+        items: Items encoded now.
+        tokens: Tokens that ran for them.
+        seconds: From the loaded PLM to the last unit written.
+        n_cut: Texts of the whole data set that are longer than what is read of them.
+    """
 
     items: int
     tokens: int
     seconds: float
+    n_cut: int
 
 
 def preinfer(config: PreinferConfig, progress: Progress) -> list[Table]:
@@ -62,7 +70,8 @@ def make_cache(
         tokenized_len: Tokens kept of a text.
         compute: Batch size and precision.
         device: Where to compute; several devices share the units of work.
-        progress: Is told which PLM is taken, which caches do not fit and why, and how far the work is.
+        progress: Is told which PLM is taken, which caches do not fit and why, whether texts are tokenised anew, and
+            how far the work is.
 
     Raises:
         UserError: there is no such PLM or device, the PLM's files are damaged, memory or disk do not suffice, or
@@ -131,15 +140,18 @@ def _fill(
     """Encode the units that are missing."""
     import torch
 
-    texts = dataset.texts()
-    units = [Unit(unit, texts[cache.rows(unit)]) for unit in cache.units_missing()]
+    from plmrs.plm.tokenizer import plm_tokens
+
+    units = cache.units_missing()
     if not units:  # Another process made it while this one waited to begin.
         return None
-    items = sum(len(unit.texts) for unit in units)
+    items = sum(rows.stop - rows.start for rows in map(cache.rows, units))
     _check_room(cache, items)
+    n_cut = plm_tokens(dataset, plm, int(cache.manifest["tokenized_len"]), progress).n_cut
     shared = len(devices.ids) > 1
     threads = max(1, torch.get_num_threads() // len(devices.ids)) if shared and devices.accelerator == "cpu" else None
-    job = Job(cache, plm, precision, batch_size, devices.accelerator, threads)
+    # A copy of the data set has read nothing yet that would be sent to each worker.
+    job = Job(cache, plm, replace(dataset), precision, batch_size, devices.accelerator, threads)
     where = f"{devices.accelerator} {' '.join(map(str, devices.ids))}"
     progress.say(f"PLM {plm.name} (licence: {plm.licence or 'not named'}), {_name(precision)}, on {where}.")
     if items < dataset.n_items:
@@ -155,7 +167,7 @@ def _fill(
 
         run = run_workers if shared else run_here
         seconds = run(job, devices.ids, units, moves)
-    return Work(items, tokens, seconds)
+    return Work(items, tokens, seconds, n_cut)
 
 
 def _check_room(cache: Cache, items: int) -> None:
@@ -187,14 +199,16 @@ def _table(cache: Cache, work: Work | None) -> Table:
         ("Bytes", cache.n_bytes),
     ]
     if work is not None:
+        cut = f"{work.n_cut:,} of {cache.n_items:,} ({100 * work.n_cut / cache.n_items:.1f} %)"
         rows += [
+            ("Texts cut", f"{cut} to {manifest['tokenized_len']} tokens"),
             ("Seconds", f"{work.seconds:.1f}"),
             ("Items/s", round(work.items / work.seconds)),
             ("Tokens/s", round(work.tokens / work.seconds)),
         ]
     notes = [f"It lies at {cache.path}."]
     if counts["texts"] < cache.n_items:
-        notes.append("Identical texts of a unit are encoded once.")
+        notes.append("Texts of a unit that are the same tokens are encoded once.")
     if work is not None and work.items < cache.n_items:
         notes.append(f"Seconds and speeds are those of the {work.items:,} items encoded now.")
     return Table(f"Item vectors of {cache.dataset}", ("", "value"), rows, notes)

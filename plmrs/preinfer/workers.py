@@ -16,6 +16,8 @@ from multiprocessing.process import BaseProcess
 from typing import Literal, cast
 
 from plmrs.cache.store import Cache
+from plmrs.data.dataset import Dataset
+from plmrs.data.tokens import reopen_tokens
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, Precision
 
@@ -29,6 +31,7 @@ class Job:
     Attributes:
         cache: Where units are written.
         plm: What runs.
+        dataset: Whose tokens each process maps into its memory.
         precision: Of its weights and states.
         batch_size: Texts a batch; None for a budget of tokens.
         accelerator: Kind of device.
@@ -37,18 +40,11 @@ class Job:
 
     cache: Cache
     plm: Plm
+    dataset: Dataset
     precision: Precision
     batch_size: int | None
     accelerator: Literal["cpu", "gpu"]
     threads: int | None = None
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit of work: its number and the texts of its items."""
-
-    number: int
-    texts: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -78,11 +74,12 @@ Moves = Callable[[int, int], None]
 KEPT = "Finished units are kept: run the same command again to go on."
 
 
-def run_here(job: Job, devices: Sequence[int], units: Sequence[Unit], moves: Moves) -> float:
+def run_here(job: Job, devices: Sequence[int], units: Sequence[int], moves: Moves) -> float:
     """Work through units in this process on the one device; the seconds it took after the PLM was loaded.
 
     Raises:
-        UserError: the PLM's files are damaged, its states do not fit the cache, or memory or disk is full.
+        UserError: the PLM's files are damaged, its states do not fit the cache, the tokens are gone, or memory or disk
+            is full.
     """
     work = _worker(job, devices[0])
     start = time.perf_counter()
@@ -91,7 +88,7 @@ def run_here(job: Job, devices: Sequence[int], units: Sequence[Unit], moves: Mov
     return time.perf_counter() - start
 
 
-def run_workers(job: Job, devices: Sequence[int], units: Sequence[Unit], moves: Moves) -> float:
+def run_workers(job: Job, devices: Sequence[int], units: Sequence[int], moves: Moves) -> float:
     """Work through units in a spawned process a device; the seconds it took after the first PLM was loaded.
 
     Raises:
@@ -154,7 +151,7 @@ def serve(job: Job, device: int, connection: Connection) -> None:
         connection.send(Failed(f"{type(error).__name__}: {error}", KEPT))
 
 
-def _worker(job: Job, device: int) -> Callable[[Unit, Moves], None]:
+def _worker(job: Job, device: int) -> Callable[[int, Moves], None]:
     import torch
 
     from plmrs.plm.encode import Encoder
@@ -162,11 +159,13 @@ def _worker(job: Job, device: int) -> Callable[[Unit, Moves], None]:
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     place = torch.device("cpu") if job.accelerator == "cpu" else torch.device("cuda", device)
-    encoder = Encoder(job.plm, int(job.cache.manifest["tokenized_len"]), job.precision, place, job.batch_size)
+    length = int(job.cache.manifest["tokenized_len"])
+    tokens = reopen_tokens(job.dataset, job.plm.folder_name, job.plm.tokenizer_identity, length)
+    encoder = Encoder(job.plm, job.precision, place, job.batch_size)
 
-    def work(unit: Unit, moves: Moves) -> None:
-        encoded = encoder.encode(unit.texts, moves)
-        job.cache.write_unit(unit.number, encoded.pooled, encoded.n_unique, encoded.n_tokens)
+    def work(unit: int, moves: Moves) -> None:
+        encoded = encoder.encode(tokens.take(job.cache.rows(unit)), moves)
+        job.cache.write_unit(unit, encoded.pooled, encoded.n_unique, encoded.n_tokens)
 
     return work
 
@@ -177,7 +176,7 @@ def _ready(live: dict[Connection, tuple[int, BaseProcess]]) -> Iterator[Connecti
         yield from cast(list[Connection], wait(list(live)))
 
 
-def _send(connection: Connection, unit: Unit | None) -> None:
+def _send(connection: Connection, unit: int | None) -> None:
     try:
         connection.send(unit)
     except (BrokenPipeError, ConnectionResetError):

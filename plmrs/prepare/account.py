@@ -5,28 +5,32 @@ from typing import Any
 import numpy as np
 
 from plmrs.data.sources.source import Source
-from plmrs.data.splits import held_out, training_counts
+from plmrs.data.splits import Split, training_counts
 from plmrs.prepare.build import Prepared
 from plmrs.report import Cell, Table
 
 QUANTILES = (0, 25, 50, 75, 100)
 
 
-def counts(prepared: Prepared) -> dict[str, Any]:
+def counts(prepared: Prepared, split: Split) -> dict[str, Any]:
     """How much of everything there is, for the manifest."""
     histories, n_items = prepared.histories, len(prepared.item_ids)
     n_users, n_interactions = len(histories), len(prepared.items)
-    trained = training_counts(histories, n_items)
-    _, targets = held_out(histories, "test")
+    trained = training_counts(split.train, n_items)
     return {
         "users": n_users,
         "items": n_items,
         "interactions": n_interactions,
         "density": n_interactions / (n_users * n_items),
         "history_length_quantiles": {q: int(np.percentile(histories.lengths, q)) for q in QUANTILES},
-        "items_nobody_took": n_items - len(np.unique(prepared.items)),
+        "items_nobody_took": n_items - int((np.bincount(prepared.items) > 0).sum()),
+        "users_in_training": len(split.train),
         "items_never_in_training": int((trained == 0).sum()),
-        "test_targets_never_in_training": int((trained[targets - 1] == 0).sum()),
+        **{
+            f"{part}_targets{which}": int((trained[held_out.targets - 1] == 0).sum()) if which else len(held_out)
+            for part, held_out in (("val", split.val), ("test", split.test))
+            for which in ("", "_never_in_training")
+        },
     }
 
 
@@ -37,8 +41,11 @@ def tables(name: str, source: Source, prepared: Prepared, facts: dict[str, Any],
         ["dropped", tally.count, tally.what, tally.why] for tally in (*source.dropped, *prepared.dropped) if tally.count
     ]
     rows += [["kept", facts[what], what, ""] for what in ("items", "users", "interactions")]
-    untrained = facts["test_targets_never_in_training"]
     lengths = " / ".join(str(value) for value in facts["history_length_quantiles"].values())
+    held_out: list[list[Cell]] = []
+    for part in ("val", "test"):
+        targets, cold = facts[f"{part}_targets"], facts[f"{part}_targets_never_in_training"]
+        held_out.append([f"{part} targets", f"{targets:,}, {cold:,} ({cold / targets:.1%}) of items never in training"])
     return [
         Table(f"{name}: read, dropped, kept", ["", "count", "what", "where or why"], rows),
         Table(
@@ -51,8 +58,9 @@ def tables(name: str, source: Source, prepared: Prepared, facts: dict[str, Any],
                 ["density", f"{facts['density']:.3%}"],
                 ["items of a user: min / 25 % / median / 75 % / max", lengths],
                 ["items nobody took", facts["items_nobody_took"]],
+                ["users in training", facts["users_in_training"]],
                 ["items never in training", facts["items_never_in_training"]],
-                ["test targets never in training", f"{untrained:,} ({untrained / facts['users']:.1%})"],
+                *held_out,
             ],
             notes,
         ),

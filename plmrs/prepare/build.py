@@ -7,22 +7,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from plmrs.config import FilterOptions
+from plmrs.config import FilterOptions, SplitOptions
 from plmrs.data.dataset import Histories
-from plmrs.data.sources.source import Source, Tally, encode, first_rows
+from plmrs.data.order import by_user_and_time
+from plmrs.data.sources.source import Interactions, Source, Tally
+from plmrs.data.splits import LEAST_ITEMS
 from plmrs.errors import UserError
-
-SHORTEST = 3
-"""Items that leave-one-out needs of a user: one to train on, one to validate, one to test."""
+from plmrs.prepare.filters import Log, filtered
 
 RULES = (
     "Items with no text are dropped, and interactions with an item that has none; all others are candidates, taken or"
-    " not.",
+    " not, unless keep_items says otherwise.",
     "Interactions are in the order of (user, time, row in the file); a stable sort decides nothing else.",
-    "Repeated interactions are kept.",
-    "Users stand in the order of their first row, items in the order of the item table.",
-    "Users with fewer than min_item_seq_len items (never less than 3, which leave-one-out needs) are dropped, then"
-    " histories keep their most recent max_item_seq_len.",
+    "Users stand in the order in which the source first names them, items in the order of the item table.",
+    "Filters follow one another: repeats (drop_repeats); users with fewer than min_item_seq_len items, never less than"
+    " the split needs; the sample of users; the core of users and items (k_core), in which users keep min_item_seq_len;"
+    " items before a user's last max_item_seq_len; items that nobody took (keep_items).",
 )
 
 
@@ -36,7 +36,7 @@ class Prepared:
         categories: Their categories, where the source has them. [items]
         user_ids: The source's ids. [users]
         items: Item numbers, user by user, oldest first. [interactions]
-        times: When each was taken. [interactions]
+        times: When each was taken, or its row in the file. [interactions]
         offsets: User u has `offsets[u]:offsets[u + 1]`. [users + 1]
         dropped: What was left out, and why.
     """
@@ -56,98 +56,86 @@ class Prepared:
         return Histories(self.items, self.offsets[:-1], self.offsets[1:])
 
 
-def check(filters: FilterOptions) -> None:
+def check(filters: FilterOptions, split: SplitOptions) -> None:
     """See, before anything is read, that the filters leave something to train on.
 
     Raises:
-        UserError: --max-item-seq-len is below 3.
+        UserError: --max-item-seq-len is less than the split needs.
     """
-    longest = filters.max_item_seq_len
-    if longest is not None and longest < SHORTEST:
+    longest, least = filters.max_item_seq_len, LEAST_ITEMS[split.split]
+    if longest is not None and longest < least:
         raise UserError(
-            f"--max-item-seq-len {longest} leaves nothing to train on: leave-one-out needs {SHORTEST} items of a user.",
-            f"Give at least {SHORTEST}, or None to keep whole histories.",
+            f"--max-item-seq-len {longest} leaves nothing to train on: {split.split} needs {least} items of a user.",
+            f"Give at least {least}, or None to keep whole histories.",
         )
 
 
-def build(source: Source, filters: FilterOptions) -> Prepared:
+def build(source: Source, filters: FilterOptions, split: SplitOptions) -> Prepared:
     """Keep what the rules keep, in their order.
 
     Raises:
         UserError: no item has a text, no interaction's item is known, or no user has enough items.
     """
-    longest = filters.max_item_seq_len
     worded = pc.not_equal(source.items.column("text"), "")
     catalogue = source.items.filter(worded).combine_chunks()
     if not catalogue.num_rows:
-        raise UserError("No item has a text.", "Name the columns of the text with --text-columns.")
+        raise UserError("No item has a text.", "Name the columns of the text with --text-fields.")
     columns = {name: _whole(catalogue.column(name)) for name in catalogue.column_names}
-
-    users, user_ids = encode(source.interactions.column("user_id"))
-    items, known_rows, unknown = _numbered(source, columns["item_id"])
-    has_times = "time" in source.interactions.column_names
-    times = source.interactions.column("time").to_numpy() if has_times else np.arange(len(users))
-    users, items, times = users[known_rows], items[known_rows], times[known_rows]
-
-    # Users in the order of their first row: their codes are numbered anew. [users]
-    present = np.unique(users)
-    first = first_rows(np.searchsorted(present, users), len(present))
-    present = present[np.argsort(first)]
-    rank = np.empty(len(user_ids), np.int64)
-    rank[present] = np.arange(len(present))
-    order = np.lexsort((times, rank[users]))  # stable: what is equal stays in file order
-    users, items, times = rank[users[order]], items[order], times[order]
-
-    counts = np.bincount(users, minlength=len(present))
-    least = max(SHORTEST, filters.min_item_seq_len)
-    enough = counts >= least
-    if not enough.any():
-        raise UserError(
-            f"No user has {least} items or more; the longest history has {counts.max()}.",
-            f"Lower --min-item-seq-len, to {SHORTEST} at the least.",
-        )
-    kept = enough[users]
-    from_end = np.cumsum(counts)[users] - np.arange(len(users))  # 1 for a user's last item
-    recent = from_end <= (longest or len(users))
-    lengths = np.minimum(counts[enough], longest or len(users))
-    dropped = (
-        Tally("items", source.items.num_rows - catalogue.num_rows, "they have no text"),
-        *unknown,
-        Tally("users", int((~enough).sum()), f"they have fewer than {least} items"),
-        Tally("interactions", int((~kept).sum()), "they are of those users"),
-        Tally("interactions", int((kept & ~recent).sum()), f"they are older than their user's last {longest}"),
-    )
+    numbers, unknown = _numbered(source, columns["item_id"])
+    log = _ordered(source.interactions, numbers, catalogue.num_rows)
+    log, kept, dropped = filtered(log, filters, LEAST_ITEMS[split.split])
+    lengths = log.lengths()
+    present = lengths > 0
+    renumbered = np.cumsum(kept, dtype=np.int32)
+    items = log.items if kept.all() else renumbered[log.items - 1]
+    columns = {name: column.filter(pa.array(kept)) for name, column in columns.items()}
     return Prepared(
         columns["item_id"],
         columns["text"],
         columns.get("category"),
-        user_ids.take(pa.array(present[enough])),
-        items[kept & recent].astype(np.int32),
-        times[kept & recent].astype(np.int64),
-        np.concatenate([[0], np.cumsum(lengths)]),
-        dropped,
+        source.interactions.user_ids.filter(pa.array(present)),
+        items,
+        log.times,
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[present])]),
+        (Tally("items", source.items.num_rows - catalogue.num_rows, "they have no text"), *unknown, *dropped),
     )
 
 
-def _numbered(source: Source, item_ids: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[Tally]]:
-    """The item number of every interaction, and which of them have one [interactions]; an account of the others."""
-    codes, values = encode(source.interactions.column("item_id"))
-    numbers = pc.fill_null(pc.index_in(values, item_ids), -1).to_numpy()[codes].astype(np.int64) + 1
-    listed = pc.is_in(values, source.items.column("item_id").combine_chunks()).to_numpy(zero_copy_only=False)[codes]
-    known = numbers > 0
-    if not known.any():
+def _numbered(source: Source, item_ids: pa.StringArray) -> tuple[NDArray[np.int32], list[Tally]]:
+    """The item number of each id that interactions have, 0 for none [items taken]; an account of those without."""
+    taken = source.interactions.item_ids
+    numbers = pc.fill_null(pc.index_in(taken, item_ids), -1).to_numpy() + np.int32(1)
+    listed = pc.is_in(taken, source.items.column("item_id").combine_chunks()).to_numpy(zero_copy_only=False)
+    rows = np.bincount(source.interactions.items, minlength=len(taken))
+    if not rows[numbers > 0].any():
+        example = taken[int(source.interactions.items[0])] if len(source.interactions.items) else "none"
         raise UserError(
-            f"No interaction has an item of the item table: it has ids such as {item_ids[0]}, they have {values[0]}.",
+            f"No interaction has an item of the item table: it has ids such as {item_ids[0]}, they have {example}.",
             "Check that both files write ids alike, or name the columns with --item-column.",
         )
-    return (
-        numbers,
-        known,
-        [
-            Tally("interactions", int((~listed).sum()), "their item is not in the item table"),
-            Tally("interactions", int((listed & ~known).sum()), "their item has no text"),
-        ],
-    )
+    return numbers, [
+        Tally("interactions", int(rows[~listed].sum()), "their item is not in the item table"),
+        Tally("interactions", int(rows[listed & (numbers == 0)].sum()), "their item has no text"),
+    ]
+
+
+def _ordered(raw: Interactions, numbers: NDArray[np.int32], n_items: int) -> Log:
+    """The interactions with a known item, in their order."""
+    items = numbers[raw.items]
+    users, times, rows = raw.users, raw.times, None
+    if not items.all():
+        rows = np.flatnonzero(items)
+        users, items = users[rows], items[rows]
+        times = None if times is None else times[rows]
+    order = by_user_and_time(users, len(raw.user_ids), times)
+    if times is None:  # what is left is the row in the file
+        times = np.arange(len(raw.items)) if rows is None else rows
+    times = times[order]
+    if times.dtype == np.float64:  # not for integers: NumPy before 2.1 rounds large ones
+        times = np.floor(times)
+    n_users = len(raw.user_ids)
+    owners = np.repeat(np.arange(n_users, dtype=np.int32), np.bincount(users, minlength=n_users))  # users[order]
+    return Log(owners, items[order], times.astype(np.int64, copy=False), n_users, n_items)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.StringArray:

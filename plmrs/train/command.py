@@ -13,6 +13,7 @@ import torch
 from plmrs.cache.store import Cache
 from plmrs.config import TrainConfig
 from plmrs.data.dataset import Dataset
+from plmrs.data.splits import Split, split_of
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
 from plmrs.model.load import new_recommender
@@ -49,9 +50,15 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     resuming = config.trainer.resume is not None
     if resuming:
         config, folder = _continued(config, folder)
-    resolve_devices(config.device)
+    _, devices = resolve_devices(config.device)
     dataset = training_dataset(config, progress)
     cache = training_cache(config, dataset, progress)
+    split = split_of(dataset)
+    if len(split.val) < len(devices):
+        raise UserError(
+            f"Each of {len(devices)} processes ranks its share of the validation users, but they are {len(split.val)}.",
+            "Name fewer --devices.",
+        )
     torch.manual_seed(config.trainer.seed)
     model = new_recommender(config.model, dataset, cache, config.cached.pooling_method)
     parts = trainable(model)
@@ -66,13 +73,13 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     progress.say(f"Run {folder.name}: {sum(parts.values()):,} trained parameters ({shown}).")
     try:
         with lock(folder / "run", f"training run {folder.name}") if _is_first() else nullcontext():
-            result = _trained(TrainingModule(model, dataset.histories, config), folder, resuming, progress)
+            result = _trained(TrainingModule(model, split, config), folder, resuming, progress)
     except KeyboardInterrupt:
         progress.warn(f"Finished epochs are kept; go on with: plmrs train --resume {folder.name}")
         raise
     finally:
         del os.environ[RUN_FOLDER]
-    return [_table(folder, dataset, result)]
+    return [_table(folder, dataset, split, result)]
 
 
 def _trained(module: TrainingModule, folder: Path, resuming: bool, progress: Progress) -> dict[str, Any]:
@@ -165,7 +172,7 @@ def _facts(dataset: Dataset, cache: Cache | None, parts: dict[str, int]) -> dict
     return facts
 
 
-def _table(folder: Path, dataset: Dataset, result: dict[str, Any]) -> Table:
+def _table(folder: Path, dataset: Dataset, split: Split, result: dict[str, Any]) -> Table:
     """The result of a training."""
     rows: list[list[str | int | float | None]] = [
         [name, value] for name, value in result["validation"].items() if name != "loss"
@@ -173,7 +180,8 @@ def _table(folder: Path, dataset: Dataset, result: dict[str, Any]) -> Table:
     rows.append(["best epoch", f"{result['best_epoch']} of {result['epochs']}"])
     rows.append(["targets/s", round(result["targets_per_second"])])
     rows.append(["seconds", round(result["seconds"])])
-    protocol = f"Leave-one-out validation targets of {dataset.n_users:,} users, all {dataset.n_items:,} items ranked."
+    method = dataset.manifest["split"]["method"].replace("_", "-").capitalize()
+    protocol = f"{method} validation targets of {len(split.val):,} users, all {dataset.n_items:,} items ranked."
     return Table(
         f"Run {folder.name}",
         ["", "value"],

@@ -9,7 +9,8 @@ from plmrs.data.dataset import Dataset, open_dataset, prepared_names
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import find_plm
 from plmrs.preinfer.command import make_cache
-from plmrs.prepare.command import KNOWN, prepare
+from plmrs.prepare.command import prepare
+from plmrs.prepare.reader import KNOWN
 from plmrs.report import Progress
 
 

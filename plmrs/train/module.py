@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from plmrs.config import TrainConfig
-from plmrs.data.dataset import Histories
-from plmrs.data.splits import held_out, training_histories
+from plmrs.data.splits import Split
 from plmrs.errors import UserError
 from plmrs.model.ranking import mask_seen, metrics, target_ranks
 from plmrs.model.recommender import Recommender
@@ -21,36 +20,35 @@ USERS_AT_ONCE = 256
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains a recommender on a data set's training histories and ranks its validation targets.
+    """Trains a recommender on the training histories of a split and ranks its validation targets.
 
     Logged: `loss` (mean over the epoch's positions, nats); at each k of `topk_list` and 10 `HR@k`, `NDCG@k`, `MRR@k`.
     """
 
-    def __init__(self, recommender: Recommender, histories: Histories, config: TrainConfig) -> None:
+    def __init__(self, recommender: Recommender, split: Split, config: TrainConfig) -> None:
         super().__init__()
         self.recommender = recommender
-        self.histories = histories
+        self.split = split
         self.config = config
         self.topk = sorted({*config.protocol.topk_list, 10})
 
     def train_dataloader(self) -> Batches:
         """The next epoch's batches; the trainer asks anew each epoch."""
-        train = training_histories(self.histories)
-        trainer = self.config.trainer
+        model, trainer = self.config.model, self.config.trainer
         return epoch_batches(
-            train, self.config.model, trainer, self.current_epoch, self.global_rank, self.trainer.world_size
+            self.split.train, model, trainer, self.current_epoch, self.global_rank, self.trainer.world_size
         )
 
     def targets_an_epoch(self) -> int:
         """Positions with a next item that this process reads in an epoch."""
-        lengths = training_histories(self.histories).lengths
+        lengths = self.split.train.lengths
         if self.config.trainer.windows == "last":
             lengths = np.minimum(lengths, self.config.model.sasrec_seq_len + 1)
         return int(np.maximum(lengths - 1, 0).sum()) // self.trainer.world_size
 
     def val_dataloader(self) -> DataLoader[slice]:
-        """This process's users, in chunks."""
-        chunks = user_chunks(len(self.histories), USERS_AT_ONCE, self.global_rank, self.trainer.world_size)
+        """This process's validation users, in chunks."""
+        chunks = user_chunks(len(self.split.val), USERS_AT_ONCE, self.global_rank, self.trainer.world_size)
         return DataLoader(chunks, batch_size=None)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
@@ -76,12 +74,11 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, users: slice, batch_index: int) -> None:
         """Rank the validation targets of some users among all items."""
-        inputs, targets = held_out(self.histories, "val")
-        seen = inputs.take(users)
-        target = torch.from_numpy(targets[users].astype("int64") - 1).to(self.device)
-        scores = self.recommender.last_queries(seen, self.vectors) @ self.candidates.T
+        val = self.split.val.take(users)
+        target = torch.from_numpy(val.targets.astype("int64") - 1).to(self.device)
+        scores = self.recommender.last_queries(val.inputs, self.vectors) @ self.candidates.T
         if self.config.protocol.mask_seen:
-            mask_seen(scores, seen, target)
+            mask_seen(scores, val.inputs, target)
         self.ranks.append(target_ranks(scores, target))
 
     def on_validation_epoch_end(self) -> None:

@@ -42,6 +42,15 @@ def test_what_is_written_is_read(workspace: Workspace):
     assert dataset.times.tolist() == [5, 6, 7, 1, -2]
 
 
+def test_ids_and_texts_of_some_rows(workspace: Workspace):
+    make(workspace, "x")
+    dataset = open_dataset(workspace, "x")
+    some = np.array([3, 1, 3], np.int32)
+    assert dataset.item_ids_of(some) == ["c", "007", "c"]
+    assert dataset.texts_of(some) == ["see", "seven", "see"]
+    assert dataset.user_ids_of(np.array([1, 0])) == ["v", "u"]
+
+
 def test_histories_give_rows_and_places_of_some_users(workspace: Workspace):
     make(workspace, "x")
     chosen = open_dataset(workspace, "x").histories.take(np.array([1, 0]))

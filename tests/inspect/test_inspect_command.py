@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -39,7 +40,7 @@ def facts(table: Table) -> dict[str, object]:
 
 def test_without_an_argument_it_lists_what_there_is(places):
     prepared, cached, trained = tables(places)
-    assert prepared.rows[0][:4] == ["shop", 12, 30, 72]
+    assert prepared.rows[0][:5] == ["shop", 12, 30, 72, "leave_one_out"]
     assert cached.rows[0][0] == "shop"
     assert cached.rows[0][3:5] == [30, "complete"]
     assert trained.rows[0][0] == "shop-text-tiny-opt"
@@ -51,13 +52,10 @@ def test_an_empty_workspace_has_no_tables(tmp_path):
 
 
 def test_a_data_set_by_name_and_by_path(places):
-    found = facts(tables(places, "shop")[0])
-    assert found["users"] == 12
-    assert found["interactions trained on"] == 12 * 4
-    assert found["density"] == "20.000%"
-    assert tables(places, str(places["root"] / "prepared" / "shop"))[0] == tables(places, "shop")[0]
-    quantiles = tables(places, "shop")[1]
-    assert quantiles.rows[0] == ["items of a user", 6, 6, 6, 6, 6]
+    told = tables(places, "shop")
+    assert facts(told[0])["users"] == 12
+    assert [table.title.split()[0] for table in told] == ["Data", "Quantiles", "Tokens", "Split", "Times", "Samples:"]
+    assert tables(places, str(places["root"] / "prepared" / "shop")) == told
 
 
 def test_a_cache_by_name_and_by_path(places):
@@ -79,6 +77,18 @@ def test_a_run_by_name_and_by_path_with_the_origins_of_its_options(places):
     assert tables(places, str(places["runs"] / "shop-text-tiny-opt"))[2] == details[2]
     evaluate("shop-text-tiny-opt", EvaluateConfig.from_flat({**places, "accelerator": "cpu"}), Silent())
     assert isinstance(tables(places, "shop-text-tiny-opt")[1].rows[0][2], float)
+
+
+def test_plot_has_nothing_to_draw_of_a_run(places):
+    class Heard(Silent):
+        said: ClassVar[list[str]] = []
+
+        def warn(self, line: str) -> None:
+            self.said.append(line)
+
+    config = InspectConfig.from_flat({**places, "plot": True})
+    assert inspect("shop-text-tiny-opt", config, Heard()) == tables(places, "shop-text-tiny-opt")
+    assert Heard.said == ["--plot draws data sets only."]
 
 
 def test_an_unknown_name_is_an_error_that_lists_what_there_is(places):

@@ -36,6 +36,26 @@ def test_changed_weights_are_another_identity(tiny_bert: Path, tmp_path: Path) -
     assert find_plm(str(copy)).identity != find_plm(str(tiny_bert)).identity
 
 
+def test_the_tokenizers_identity_is_that_of_its_files_alone(tiny_bert: Path, tiny_opt: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "moved"
+    shutil.copytree(tiny_bert, copy)
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    change_config(copy, layer_norm_eps=1e-3)
+    same = find_plm(str(copy))
+    assert same.identity != find_plm(str(tiny_bert)).identity
+    assert same.tokenizer_identity == find_plm(str(tiny_bert)).tokenizer_identity
+    assert find_plm(str(tiny_opt)).tokenizer_identity != same.tokenizer_identity
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        before = find_plm(str(copy)).tokenizer_identity
+        with (copy / name).open("a") as file:
+            file.write(" ")
+        assert find_plm(str(copy)).tokenizer_identity != before, name
+    before = find_plm(str(copy)).tokenizer_identity
+    change_config(copy, tokenizer_class="BertTokenizerFast")
+    assert find_plm(str(copy)).tokenizer_identity != before
+
+
 def test_the_model_card_names_the_licence(tiny_bert: Path, tmp_path: Path) -> None:
     copy = tmp_path / "card"
     shutil.copytree(tiny_bert, copy)
@@ -183,6 +203,7 @@ def test_a_hub_name_without_network_is_found_in_the_local_hub_cache(unreachable:
     plm = find_plm("someone/tiny")
     assert plm.identity == f"hub:someone/tiny@{commit}"
     assert plm.folder_name == "someone--tiny"
+    assert plm.tokenizer_identity == find_plm(str(tiny_opt)).tokenizer_identity
     assert plm.hidden_size == 32
     (place / "snapshots" / commit / "model.safetensors").unlink()
     with pytest.raises(UserError, match="holds only a part of it"):

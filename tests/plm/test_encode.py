@@ -1,5 +1,6 @@
 import pickle
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from plmrs.data.tokens import Tokens
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import find_plm
-from plmrs.plm.encode import Encoder, batches, right_padded, tokenise
-from plmrs.plm.load import load_plm, load_tokenizer, resolve_precision
+from plmrs.plm.encode import Encoder, batches, distinct, right_padded
+from plmrs.plm.load import load_plm, resolve_precision
 from plmrs.plm.pooling import POOLINGS, pool
 
 CPU = torch.device("cpu")
@@ -39,6 +41,18 @@ def folder(request: pytest.FixtureRequest, make_plm: Any) -> Path:
     return made
 
 
+def tokens_of(folder: Path, texts: Sequence[str] = TEXTS, length: int = 30) -> Tokens:
+    """Hugging Face's own token ids of some texts."""
+    from transformers import AutoTokenizer
+
+    return ragged(AutoTokenizer.from_pretrained(folder)(list(texts), truncation=True, max_length=length)["input_ids"])
+
+
+def ragged(ids: Sequence[Sequence[int]]) -> Tokens:
+    lengths = np.array([len(row) for row in ids], np.int32)
+    return Tokens(np.concatenate(ids).astype(np.int32), np.cumsum(lengths, dtype=np.int64) - lengths, lengths, lengths)
+
+
 @torch.inference_mode()
 def final_states(folder: Path, text: str, length: int) -> torch.Tensor:
     """One text alone through Hugging Face's own whole model, before OPT-350m's last projection. [tokens, H]"""
@@ -56,7 +70,7 @@ def final_states(folder: Path, text: str, length: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("length", [12, 30])
 def test_vectors_equal_hugging_faces_own_forward(folder: Path, length: int) -> None:
-    encoded = Encoder(find_plm(str(folder)), length, "32", CPU).encode(TEXTS)
+    encoded = Encoder(find_plm(str(folder)), "32", CPU).encode(tokens_of(folder, length=length))
     for row, text in enumerate(TEXTS):
         states = final_states(folder, text, length)
         for name, expected in {"mean": states.mean(dim=0), "last": states[-1], "cls": states[0]}.items():
@@ -64,14 +78,14 @@ def test_vectors_equal_hugging_faces_own_forward(folder: Path, length: int) -> N
 
 
 def test_final_states_equal_hugging_faces_own_forward_to_1e_5(folder: Path) -> None:
-    encoder = Encoder(find_plm(str(folder)), 30, "32", CPU)
-    ids = tokenise(encoder.tokenizer, TEXTS, 30)
-    tokens, mask = right_padded(ids, encoder.padding)
+    encoder = Encoder(find_plm(str(folder)), "32", CPU)
+    tokens = tokens_of(folder)
+    ids, mask = right_padded(tokens, encoder.padding)
     with torch.inference_mode():
-        hidden = encoder.model(input_ids=tokens, attention_mask=mask).last_hidden_state
-    assert hidden.shape == (len(TEXTS), max(map(len, ids)), 32)
+        hidden = encoder.model(input_ids=ids, attention_mask=mask).last_hidden_state
+    assert hidden.shape == (len(TEXTS), tokens.length.max(), 32)
     for row, text in enumerate(TEXTS):
-        assert torch.allclose(hidden[row, : len(ids[row])], final_states(folder, text, 30), atol=1e-5)
+        assert torch.allclose(hidden[row, : tokens.length[row]], final_states(folder, text, 30), atol=1e-5)
 
 
 def test_opt_350ms_projection_of_its_pooled_states_is_hugging_faces_output(make_plm: Any) -> None:
@@ -110,29 +124,56 @@ def test_every_tensor_equals_the_checkpoint(folder: Path, precision: Any) -> Non
 
 
 def test_padding_and_company_change_nothing(folder: Path) -> None:
-    encoder = Encoder(find_plm(str(folder)), 30, "32", CPU)
-    together = encoder.encode(TEXTS)
+    tokens = tokens_of(folder)
+    together = Encoder(find_plm(str(folder)), "32", CPU).encode(tokens)
     for size in (1, 2):
-        apart = Encoder(find_plm(str(folder)), 30, "32", CPU, batch_size=size).encode(TEXTS)
+        apart = Encoder(find_plm(str(folder)), "32", CPU, batch_size=size).encode(tokens)
         for name in POOLINGS:
             assert np.allclose(apart.pooled[name], together.pooled[name], atol=2e-3)
 
 
-def test_identical_texts_run_once(tiny_bert: Path) -> None:
+def test_texts_of_the_same_tokens_run_once(tiny_bert: Path) -> None:
     moved: list[tuple[int, int]] = []
-    encoded = Encoder(find_plm(str(tiny_bert)), 30, "32", CPU, batch_size=2).encode(
-        ["doctor", "river", "doctor", "planet", "doctor"], lambda items, tokens: moved.append((items, tokens))
+    # This tokenizer knows no case, and keeps five tokens.
+    texts = ["doctor", "river", "Doctor", "doctor doctor doctor doctor", "doctor", "doctor doctor doctor river"]
+    tokens = tokens_of(tiny_bert, texts, 5)
+    encoded = Encoder(find_plm(str(tiny_bert)), "32", CPU, batch_size=2).encode(
+        tokens, lambda items, tokens: moved.append((items, tokens))
     )
     assert encoded.n_unique == 3
-    assert np.array_equal(encoded.pooled["mean"][0], encoded.pooled["mean"][4])
-    assert not np.array_equal(encoded.pooled["mean"][0], encoded.pooled["mean"][1])
-    assert sum(items for items, _ in moved) == 5
-    assert sum(tokens for _, tokens in moved) == encoded.n_tokens == 9  # Three words between [CLS] and [SEP].
+    vectors = encoded.pooled["mean"]
+    assert np.array_equal(vectors[0], vectors[2])
+    assert np.array_equal(vectors[0], vectors[4])
+    assert np.array_equal(vectors[3], vectors[5])
+    assert not np.array_equal(vectors[0], vectors[1])
+    assert not np.array_equal(vectors[0], vectors[3])
+    assert sum(items for items, _ in moved) == 6
+    assert sum(tokens for _, tokens in moved) == encoded.n_tokens == 3 + 3 + 5
+
+
+def test_distinct_texts_and_what_each_is_the_same_as() -> None:
+    rows = [[5, 6], [7], [5, 6], [5], [6], [7], [5, 6, 0]]
+    first, same = distinct(ragged(rows))
+    assert first.tolist() == [0, 1, 3, 4, 6]
+    assert same.tolist() == [0, 1, 0, 2, 3, 1, 4]
+    random = np.random.default_rng(0)
+    many = [random.integers(0, 3, random.integers(1, 5)).tolist() for _ in range(500)]
+    first, same = distinct(ragged(many))
+    assert [many[row] for row in first[same]] == many
+    assert len(first) == len({tuple(row) for row in many}) < 130
+
+
+def test_padding_is_on_the_right() -> None:
+    ids, mask = right_padded(ragged([[5, 6], [7], [1, 1, 1]]), 9)
+    assert ids.tolist() == [[5, 6, 9], [7, 9, 9], [1, 1, 1]]
+    assert mask.tolist() == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
+    assert (ids.dtype, mask.dtype) == (torch.int64, torch.int64)
 
 
 def test_bf16_stays_near_fp32(tiny_bert: Path) -> None:
     plm = find_plm(str(tiny_bert))
-    exact, rounded = (Encoder(plm, 30, precision, CPU).encode(TEXTS) for precision in ("32", "bf16"))
+    tokens = tokens_of(tiny_bert)
+    exact, rounded = (Encoder(plm, precision, CPU).encode(tokens) for precision in ("32", "bf16"))
     assert np.allclose(exact.pooled["mean"], rounded.pooled["mean"], atol=0.1)
     assert not np.array_equal(exact.pooled["mean"], rounded.pooled["mean"])
 
@@ -167,16 +208,6 @@ def test_pooling_leaves_padding_out() -> None:
     assert pooled == {"mean": [3.0, 6.0], "last": [6.0, 8.0], "cls": [1.0, 4.0]}
 
 
-def test_a_text_without_tokens_gets_one(tiny_opt: Path) -> None:
-    tokenizer = load_tokenizer(find_plm(str(tiny_opt)))
-    assert tokenise(tokenizer, ["", "a"], 30)[0] == [2]  # What this tokenizer begins each text with.
-    tokenizer.backend_tokenizer.post_processor = None
-    tokenizer._update_post_processor = lambda: None
-    assert tokenizer("")["input_ids"] == []
-    assert tokenise(tokenizer, ["", "a"], 30)[0] == [tokenizer.bos_token_id]
-    assert tokenise(tokenizer, [], 30) == []
-
-
 def scaled(folder: Path, to: Path, factor: float) -> Path:
     shutil.copytree(folder, to)
     tensors = load_file(to / "model.safetensors")
@@ -190,16 +221,10 @@ def scaled(folder: Path, to: Path, factor: float) -> Path:
 def test_a_vector_that_overflows_float16_is_an_error(tiny_opt: Path, tmp_path: Path) -> None:
     plm = find_plm(str(scaled(tiny_opt, tmp_path / "large", 1e5)))
     with pytest.raises(UserError, match="too large for the cache's float16") as caught:
-        Encoder(plm, 30, "bf16", CPU).encode(TEXTS)
+        Encoder(plm, "bf16", CPU).encode(tokens_of(tiny_opt))
     assert "--precision 32" in caught.value.remedy
     with pytest.raises(UserError, match="not finite"):
-        Encoder(find_plm(str(scaled(tiny_opt, tmp_path / "nan", float("nan")))), 30, "32", CPU).encode(TEXTS)
-
-
-def test_more_tokens_than_positions_is_an_error(tiny_bert: Path, make_plm: Any) -> None:
-    for folder in (tiny_bert, make_plm("roberta")):
-        with pytest.raises(UserError, match=r"--tokenized-len 65: .* reads 64 tokens at most"):
-            Encoder(find_plm(str(folder)), 65, "32", CPU)
+        Encoder(find_plm(str(scaled(tiny_opt, tmp_path / "nan", float("nan")))), "32", CPU).encode(tokens_of(tiny_opt))
 
 
 def test_a_checkpoint_that_lacks_a_tensor_is_an_error(tiny_bert: Path, tmp_path: Path) -> None:
@@ -254,26 +279,17 @@ def test_code_beside_the_weights_does_not_run(tiny_bert: Path, tmp_path: Path) -
     config["auto_map"] = {"AutoModel": "modeling.Evil", "AutoConfig": "modeling.EvilConfig"}
     (tmp_path / "remote" / "config.json").write_text(json.dumps(config))
     (tmp_path / "remote" / "modeling.py").write_text(f"open({str(tmp_path / 'it_ran')!r}, 'w')")
-    Encoder(find_plm(str(tmp_path / "remote")), 30, "32", CPU)
+    Encoder(find_plm(str(tmp_path / "remote")), "32", CPU)
     assert not (tmp_path / "it_ran").exists()
 
 
-def test_a_folder_without_tokenizer_is_an_error(tiny_opt: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny_opt, tmp_path / "mute", ignore=shutil.ignore_patterns("tokenizer*", "special*"))
-    with pytest.raises(UserError, match="holds no tokenizer"):
-        find_plm(str(tmp_path / "mute"))
-    shutil.copytree(tiny_opt, tmp_path / "damaged")
-    (tmp_path / "damaged" / "tokenizer.json").write_text('{"version": "1.')
-    with pytest.raises(UserError, match=r"The tokenizer of .* cannot be read"):
-        load_tokenizer(find_plm(str(tmp_path / "damaged")))
-
-
 def test_a_tokenizer_of_another_plm_is_an_error(make_plm: Any) -> None:
-    encoder = Encoder(find_plm(str(make_plm("bert", vocab_size=100))), 30, "32", CPU)
-    with pytest.raises(UserError, match=r"gives token 1\d\d, .* knows 100 tokens"):
-        encoder.encode(TEXTS)
+    folder = make_plm("bert", vocab_size=100)
+    encoder, tokens = Encoder(find_plm(str(folder)), "32", CPU), tokens_of(folder)
+    with pytest.raises(UserError, match=rf"gives token {tokens.ids.max()}, .* knows 100 tokens"):
+        encoder.encode(tokens)
 
 
 def test_loading_writes_nothing_to_the_terminal(tiny_bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    Encoder(find_plm(str(tiny_bert)), 30, "32", CPU)
+    Encoder(find_plm(str(tiny_bert)), "32", CPU)
     assert capfd.readouterr() == ("", "")

@@ -37,6 +37,7 @@ class Listening:
         self.lines: list[str] = []
         self.tracked: list[tuple[int, int]] = []
         self.advanced = 0
+        self.tokenised: int | None = None
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -46,12 +47,18 @@ class Listening:
 
     @contextmanager
     def track(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-        self.tracked.append((total, done))
-        self.advanced = done
+        if label == "Tokenising":
+            self.tokenised = 0
+        else:
+            self.tracked.append((total, done))
+            self.advanced = done
 
         def advance(n: int = 1, note: str = "") -> None:
-            assert note.endswith("tokens/s")
-            self.advanced += n
+            if label == "Tokenising":
+                self.tokenised += n
+            else:
+                assert note.endswith("tokens/s")
+                self.advanced += n
 
         yield advance
 
@@ -75,8 +82,11 @@ def chunks(cache: Cache) -> dict[str, bytes]:
 
 
 def test_the_verb_makes_a_cache_and_tells_what_it_took(workspace: Workspace, tiny_bert: Path) -> None:
+    from transformers import AutoTokenizer
+
     progress = Listening()
-    config = PreinferConfig.from_flat({"root": workspace.root, "plm_name": str(tiny_bert), "accelerator": "cpu"})
+    options = {"root": workspace.root, "plm_name": str(tiny_bert), "tokenized_len": 16, "accelerator": "cpu"}
+    config = PreinferConfig.from_flat(options)
     (table,) = preinfer(config, progress)
     (cache,) = list_caches(workspace)
     assert cache.is_complete
@@ -87,6 +97,15 @@ def test_the_verb_makes_a_cache_and_tells_what_it_took(workspace: Workspace, tin
     assert (told["PLM"], told["Licence"], told["Items"]) == (str(tiny_bert), "not named", 600)
     # Rows 0 and 598 have the same text and lie in different units, 597 and 599 in one.
     assert told["Texts encoded"] == 599
+    whole = AutoTokenizer.from_pretrained(tiny_bert)(open_dataset(workspace, "small").texts())["input_ids"]
+    n_cut = sum(len(ids) > 16 for ids in whole)
+    assert 0 < n_cut < 600
+    assert told["Texts cut"] == f"{n_cut} of 600 ({n_cut / 6:.1f} %) to 16 tokens"
+    assert told["Tokens"] <= sum(min(len(ids), 16) for ids in whole)
+    assert progress.tokenised == 600
+    kept = workspace.prepared("small") / "tokens" / "tiny-bert-16.feather"
+    assert kept.is_file()
+    assert f"Texts tokenised as tiny-bert does, kept in {kept}." in progress.lines
     assert told["Bytes"] == 600 * 32 * 2 * 3
     assert told["Items/s"] > 0
     assert str(cache.path) in table.notes[0]
@@ -95,7 +114,8 @@ def test_the_verb_makes_a_cache_and_tells_what_it_took(workspace: Workspace, tin
     (table,) = preinfer(config, progress)
     assert f"The cache {cache.path} is complete; nothing is left to do." in progress.lines
     assert not progress.tracked
-    assert "Items/s" not in cells(table)
+    assert progress.tokenised is None
+    assert not {"Items/s", "Texts cut"} & set(cells(table))
     assert chunks(cache) == before
 
 
@@ -160,6 +180,8 @@ def test_killed_and_resumed_gives_the_same_bytes(workspace: Workspace, tiny_bert
     assert progress.tracked == [(600, 256)]
     assert progress.advanced == 600
     assert "1 of 3 units were done before." in progress.lines
+    assert progress.tokenised is None
+    assert f"Texts are tokenised already, as {tiny_bert} does, to 30 tokens at most." in progress.lines
     assert chunks(resumed) == chunks(straight)
     assert len(chunks(resumed)) == 9
 
@@ -228,7 +250,7 @@ def test_a_length_the_plm_cannot_read_leaves_nothing(workspace: Workspace, tiny_
 
 def die(job: Any, device: int, connection: Connection) -> None:
     connection.send(workers.Asks())
-    job.cache.write_unit(connection.recv().number, fake(256), 256, 1)
+    job.cache.write_unit(connection.recv(), fake(256), 256, 1)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -273,7 +295,7 @@ def job(workspace: Workspace, tiny_bert: Path) -> workers.Job:
     """A job with one unit left."""
     cache = make(workspace, tiny_bert)
     (cache.path / "done" / "2.json").unlink()
-    return workers.Job(cache, find_plm(str(tiny_bert)), "32", None, "cpu")
+    return workers.Job(cache, find_plm(str(tiny_bert)), open_dataset(workspace, "small"), "32", None, "cpu")
 
 
 @pytest.fixture
@@ -287,7 +309,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, Connecti
 
 def test_what_a_worker_says(job: workers.Job, pipe: tuple[Connection, Connection]) -> None:
     ours, theirs = pipe
-    ours.send(workers.Unit(2, ["a text"] * 88))
+    ours.send(2)
     ours.send(None)
     workers.serve(job, 0, theirs)
     said = []
@@ -298,22 +320,32 @@ def test_what_a_worker_says(job: workers.Job, pipe: tuple[Connection, Connection
     assert job.cache.is_complete
 
 
-def test_a_worker_sends_its_error(job: workers.Job, pipe: tuple[Connection, Connection]) -> None:
+def failing(job: workers.Job, pipe: tuple[Connection, Connection]) -> workers.Failed:
+    """What a worker says that fails at its first unit or before."""
     ours, theirs = pipe
-    ours.send(workers.Unit(2, ["a text"] * 87))  # One row too few for the unit.
+    ours.send(2)
     workers.serve(job, 0, theirs)
     said = []
     while ours.poll():
         said.append(ours.recv())
     assert isinstance(said[-1], workers.Failed)
-    assert said[-1].message.startswith("ValueError: ")
-    weights = job.plm.weights[0].parent / "absent.safetensors"
-    lost = replace(job, plm=replace(job.plm, folder=weights.parent / "gone", weights=(weights,)))
-    workers.serve(lost, 0, theirs)
-    failed = ours.recv()
-    assert isinstance(failed, workers.Failed)
-    assert "cannot be read" in failed.message
     assert not job.cache.is_complete
+    return said[-1]
+
+
+def test_a_worker_sends_its_error(
+    job: workers.Job, pipe: tuple[Connection, Connection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Cache, "rows", lambda self, unit: "no rows")
+        failed = failing(job, pipe)
+    assert failed.message.startswith("IndexError: ")
+    assert failed.remedy == workers.KEPT
+    without = shutil.copytree(job.plm.folder, tmp_path / "tiny-bert")
+    (without / "model.safetensors").unlink()
+    assert "cannot be read" in failing(replace(job, plm=replace(job.plm, folder=without)), pipe).message
+    shutil.rmtree(job.dataset.folder / "tokens")
+    assert "tiny-bert-30.feather was replaced or removed meanwhile" in failing(job, pipe).message
 
 
 def test_a_worker_whose_parent_is_gone_ends(job: workers.Job, pipe: tuple[Connection, Connection]) -> None:

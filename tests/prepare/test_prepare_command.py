@@ -98,13 +98,16 @@ def test_the_account_adds_up(job: Job):
     # Trained on: A of v, B and C of u.
     assert (facts["items nobody took"], facts["items never in training"]) == (1, 1)
     assert facts["density"] == "87.500%"
-    assert facts["test targets never in training"] == "0 (0.0%)"
+    assert facts["users in training"] == 2
+    assert facts["test targets"] == "2, 0 (0.0%) of items never in training"
+    assert "Times: timestamp, as in the file." in summary.notes
 
 
 def test_long_histories_keep_their_most_recent_items(job: Job):
-    account, _ = job.run(max_item_seq_len=3)
-    assert job.sequences() == {"v": ["A", "B", "C"], "u": ["C", "A", "A"]}
-    assert ["dropped", 1, "interactions", "they are older than their user's last 3"] in account.rows
+    job.write(ITEMS, TAKEN + "u,D,1\nu,D,3\nu,B,8\n")
+    account, _ = job.run(max_item_seq_len=4)
+    assert job.sequences() == {"v": ["A", "B", "C"], "u": ["C", "A", "A", "B"]}
+    assert ["dropped", 3, "interactions", "they are older than their user's last 4"] in account.rows
 
 
 def test_leave_one_out_needs_three_items_whatever_is_asked(job: Job):
@@ -113,10 +116,42 @@ def test_leave_one_out_needs_three_items_whatever_is_asked(job: Job):
 
 
 def test_without_times_rows_are_the_order(job: Job):
-    job.write(ITEMS, "user_id,item_id\nu,C\nv,A\nu,A\nu,B\nv,B\nv,C\n")
+    job.write(ITEMS, "user_id,item_id\nu,C\nv,A\nu,lost\nu,A\nu,B\nv,B\nv,C\nu,D\n")
     job.run()
-    assert job.sequences() == {"u": ["C", "A", "B"], "v": ["A", "B", "C"]}
-    assert job.dataset.times.tolist() == [0, 2, 3, 1, 4, 5]
+    assert job.sequences() == {"u": ["C", "A", "B", "D"], "v": ["A", "B", "C"]}
+    assert job.dataset.times.tolist() == [0, 3, 4, 7, 1, 5, 6]
+    assert job.dataset.manifest["has_times"] is False
+    assert job.dataset.manifest["time_unit"] == "row in the file"
+
+
+def test_fractions_of_seconds_decide_the_order_and_are_cut_off(job: Job):
+    job.write(ITEMS, "user_id,item_id,time\nu,A,5.9\nu,B,5.1\nu,C,5\nu,D,-0.5\nu,A,1e1\n")
+    job.run()
+    assert job.sequences() == {"u": ["D", "C", "B", "A", "A"]}
+    assert job.dataset.times.tolist() == [-1, 5, 5, 5, 10]
+
+
+def test_large_times_are_kept_to_the_unit(job: Job):
+    nanoseconds = [1_577_836_800_000_000_003, 1_577_836_800_000_000_001, 1_577_836_800_000_000_002]
+    rows = "".join(f"u,{item},{time}\n" for item, time in zip("ABC", nanoseconds, strict=True))
+    job.write(ITEMS, f"user_id,item_id,time\n{rows}u,D,{2**60}\n")
+    job.run()
+    assert job.sequences() == {"u": ["D", "B", "C", "A"]}
+    assert job.dataset.times.tolist() == [2**60, *sorted(nanoseconds)]
+
+
+def test_ids_keep_their_leading_zeros_to_the_end(job: Job):
+    rows = "".join(f"0{user},010877501{item},2024-01-0{item}\n" for user in range(3) for item in range(1, 6))
+    items = "".join(f"010877501{item},Strap top {item}\n" for item in range(1, 6))
+    job.write(f"article_id,text\n{items}108775011,other\n", f"customer_id,article_id,t_dat\n{rows}")
+    job.run()
+    assert job.dataset.item_ids() == [*(f"010877501{item}" for item in range(1, 6)), "108775011"]
+    assert job.dataset.user_ids() == ["00", "01", "02"]
+    assert job.dataset.times[:2].tolist() == [1704067200, 1704153600]
+    assert (job.dataset.manifest["has_times"], job.dataset.manifest["time_unit"]) == (
+        True,
+        "seconds since 1970-01-01 UTC",
+    )
 
 
 def test_the_manifest_says_what_was_done(job: Job):
@@ -129,9 +164,14 @@ def test_the_manifest_says_what_was_done(job: Job):
     assert all(len(file["sha256"]) == 64 for file in manifest["sources"])
     assert manifest["options"]["min_item_seq_len"] == 3
     assert manifest["origins"] == {"min_item_seq_len": "flag"}
+    assert (manifest["name"], manifest["source"]) == ("small", "small")
+    assert manifest["split"] == {"method": "leave_one_out"}
+    assert (manifest["has_times"], manifest["time_unit"]) == (True, "timestamp, as in the file")
     assert manifest["counts"]["users"] == 2
     assert manifest["effective"]["columns"]["time"] == "timestamp"
     assert len(manifest["rules"]) > 5
+    assert all(rule.endswith(".") for rule in manifest["rules"])
+    assert {"what": "users", "count": 1, "why": "they have fewer than 3 items"} in manifest["dropped"]
 
 
 def test_two_runs_write_the_same_bytes_and_say_so(job: Job):
@@ -194,8 +234,12 @@ def test_two_at_once_are_refused(job: Job):
     [
         (TAKEN, {"min_item_seq_len": 9}, "9 items or more; the longest history has 4.", "--min-item-seq-len"),
         (TAKEN, {"max_item_seq_len": 2}, "--max-item-seq-len 2 leaves nothing to train on", "at least 3"),
+        (TAKEN, {"k_core": 4}, "No user is left in the core of 4.", "Lower --k-core."),
+        (TAKEN, {"sample_users": 3}, "--sample-users 3: there are 2 users with enough items.", "Ask for fewer."),
+        (TAKEN, {"drop_repeats": "all", "min_item_seq_len": 4}, "4 items or more; the longest history has 3.", "to 3"),
+        ("user_id,item_id\n,A\n", {}, "ids such as B, they have none", "--item-column"),
         ("user_id,item_id\nu,0A\n", {}, "ids such as B, they have 0A", "--item-column"),
-        (TAKEN, {"text_columns": ("category",), "category_column": "txet"}, "no column txet", "Did you mean text?"),
+        (TAKEN, {"text_fields": ("category",), "category_column": "txet"}, "no column txet", "Did you mean text?"),
         (TAKEN, {"items": None}, "--interactions is given without --items", "both"),
     ],
 )  # fmt: skip
@@ -216,11 +260,13 @@ def test_errors(job: Job, taken: str, options: dict, said: str, remedy: str):
         ("Demo", "no data set Demo", "Did you mean demo?"),
         ("zzz", "no data set zzz", "For your own tables: --items FILE --interactions FILE."),
         ("../x", "cannot be the name of a folder", "letters"),
-        ("hm", "does not read the raw layout of hm yet", "--items FILE --interactions FILE"),
+        ("hm", "raw/hm and", "https://www.kaggle.com"),
+        ("", "cannot be the name of a folder", "letters"),
+        ("a.partial-b", "cannot be the name of a folder", "letters"),
         ("MIND_small", "raw/MIND_small and", "https://msnews.github.io"),
     ],
 )
-def test_names(tmp_path: Path, name: str | None, said: str, remedy: str):
+def test_names_of_sources(tmp_path: Path, name: str | None, said: str, remedy: str):
     with pytest.raises(UserError) as caught:
         prepare(name, PrepareConfig.from_flat({"root": tmp_path / "data"}), Silent())
     assert said in caught.value.message.replace(os.sep, "/")

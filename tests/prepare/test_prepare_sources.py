@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from plmrs.config import PrepareConfig
-from plmrs.data.dataset import open_dataset
+from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.prepare.command import prepare
 from plmrs.report import Silent
 
@@ -31,6 +32,67 @@ def test_mind_is_prepared(tmp_path: Path):
     dataset = open_dataset(config.workspace.open())
     assert dataset.histories.items.tolist() == [1, 2, 3, 4, 6]
     assert dataset.texts()[0] == "Title 0"
+
+
+def write(frame: pd.DataFrame, path: Path) -> Path:
+    kind = path.name.partition(".")[2]
+    if kind.startswith(("csv", "tsv")):
+        frame.to_csv(path, sep="," if kind.startswith("csv") else "\t", index=False)
+    elif kind.startswith("jsonl"):
+        frame.to_json(path, orient="records", lines=True)
+    elif kind == "feather":
+        frame.to_feather(path)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        for number, rows in enumerate(np.array_split(np.arange(len(frame)), 12)):
+            path.mkdir(exist_ok=True)
+            frame.iloc[rows].to_parquet(path / f"part_{number}.parquet")
+    return path
+
+
+def prepared(root: Path, kind: str, items: pd.DataFrame, taken: pd.DataFrame) -> Dataset:
+    values = {
+        "items": write(items, root / f"items.{kind}"),
+        "interactions": write(taken, root / f"taken.{kind}"),
+        "root": root,
+        "min_item_seq_len": 4,
+    }
+    config = PrepareConfig.from_flat(values)
+    prepare("small", config, Silent())
+    return open_dataset(config.workspace.open())
+
+
+@pytest.mark.parametrize("seconds", [True, False], ids=["whole", "fractions"])
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "jsonl", "jsonl.zip", "feather", "parquet", "folder"])
+def test_tables_of_every_kind_are_prepared_as_by_hand(tmp_path: Path, kind: str, seconds: bool):
+    rng = np.random.default_rng(0)
+    items = pd.DataFrame({"item_id": [f"{item:03d}" for item in rng.permutation(40)], "title": "Title"})
+    items.loc[::7, "title"] = ""
+    taken = pd.DataFrame(
+        {
+            "user_id": [f"u{user}" for user in rng.integers(0, 60, 500)],
+            "item_id": [f"{item:03d}" for item in rng.integers(0, 45, 500)],
+            "timestamp": 1_700_000_000 + rng.integers(0, 90, 500) / (1 if seconds else 8),
+        }
+    )
+    if seconds:
+        taken["timestamp"] = taken["timestamp"].astype(int)
+    dataset = prepared(tmp_path, kind, items, taken)
+
+    worded = items["item_id"][items["title"] != ""].tolist()
+    histories: dict[str, list[tuple[float, int, str]]] = {}
+    for row, (user, item, time) in enumerate(taken.itertuples(index=False)):
+        histories.setdefault(user, [])
+        if item in worded:
+            histories[user].append((time, row, item))
+    expected = {user: sorted(history) for user, history in histories.items() if len(history) >= 4}
+    assert dataset.item_ids() == worded
+    assert dataset.user_ids() == list(expected)
+    flat = [entry for history in expected.values() for entry in history]
+    assert dataset.item_ids_of(dataset.histories.items) == [item for _, _, item in flat]
+    assert dataset.times.tolist() == [int(time) for time, _, _ in flat]
+    assert dataset.histories.lengths.tolist() == [len(history) for history in expected.values()]
 
 
 @pytest.mark.skipif(not GOODBOOKS.is_dir(), reason="goodbooks is not beside the project")

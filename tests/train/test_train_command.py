@@ -160,6 +160,15 @@ def test_the_cache_of_another_data_set_is_refused(configured, make_dataset, tiny
         train(configured(cache=cache, input_type="text"), Silent())
 
 
+def test_each_process_needs_a_user_to_validate(configured, make_dataset, tmp_path):
+    workspace = Workspace(tmp_path / "data", tmp_path / "runs")
+    split = {"method": "ratio", "shares": [0.95, 0.025, 0.025], "seed": 1}
+    make_dataset(workspace, "one", [f"text {i}" for i in range(50)], split=split)
+    with pytest.raises(UserError, match=r"Each of 2 processes .* they are 1\."):
+        train(configured(root=workspace.root, dataset="one", input_type="id", devices="0 1"), Silent())
+    assert not (tmp_path / "runs").exists()
+
+
 def test_two_processes_take_the_steps_one_process_takes_with_twice_the_batch(configured, tmp_path):
     """Without dropout the gradients of two half batches, averaged, are those of the whole."""
     common = {"input_type": "id", "sasrec_hidden_dropout": 0.0, "max_epochs": 2, "windows": "last"}

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from plmrs.data.sources.demo_topics import TOPICS
-from plmrs.data.sources.source import Source, Tally
+from plmrs.data.sources.source import SECONDS, Interactions, Source, Tally
 
 USERS = 6_000
 ITEMS_A_TOPIC, NEW_A_TOPIC = 50, 5
@@ -77,17 +77,18 @@ def read(seed: int) -> Source:
     users, steps = users[order], steps[order]
     user_ids = pa.array([f"U{number:05d}" for number in range(1, USERS + 1)])
     item_ids = site.items.column("item_id").combine_chunks()
-    numbers = pa.array(users.astype(np.int32)), pa.array(clicks[users, steps].astype(np.int32))
-    interactions = {
-        "user_id": pa.DictionaryArray.from_arrays(numbers[0], user_ids),
-        "item_id": pa.DictionaryArray.from_arrays(numbers[1], item_ids),
-        "time": pa.array(EPOCH + np.floor(times[users, steps] * 86_400).astype(np.int64)),
-    }
+    interactions = Interactions(
+        users.astype(np.int32),
+        user_ids,
+        clicks[users, steps].astype(np.int32),
+        item_ids,
+        EPOCH + np.floor(times[users, steps] * 86_400).astype(np.int64),
+    )
     origin = f"generated from seed {seed}"
     return Source(
         site.items,
-        pa.table(interactions),
-        "seconds since 1970-01-01 UTC",
+        interactions,
+        SECONDS,
         read=(Tally("items", len(item_ids), origin), Tally("interactions", len(users), origin)),
         rules=("The newest tenth of the items appears on the last day, in nobody's clicks but the last two.",),
         options={"demo_seed": seed},

@@ -1,97 +1,126 @@
-"""The official MIND layout: one folder a part, with `news.tsv` and `behaviors.tsv`, both without header or quoting."""
+"""The official MIND layout: a folder or zip a part, with `news.tsv` and `behaviors.tsv`, without header or quoting."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
-from plmrs.data.sources.files import read_text, readable, unquoted
-from plmrs.data.sources.mind_histories import RULES, join, read_behaviors
-from plmrs.data.sources.source import Source, SourceFile, Tally, first_texts, tidy
+from plmrs.config import RawOptions
+from plmrs.data.sources import texts
+from plmrs.data.sources.files import RawFile, text_batches, unquoted
+from plmrs.data.sources.mind_behaviors import Behaviors, header_error
+from plmrs.data.sources.mind_histories import RULES, join
+from plmrs.data.sources.places import damaged_zips, not_found, raw_files
+from plmrs.data.sources.source import SECONDS, Source, Tally, first_texts, measured
+from plmrs.data.sources.texts import Wording, wording
 from plmrs.errors import UserError
 
 PARTS = {
-    "MIND_small": {"train": "MINDsmall_train", "dev": "MINDsmall_dev"},
-    "MIND_large": {"train": "MINDlarge_train", "dev": "MINDlarge_dev", "test": "MINDlarge_test"},
+    "MIND_small": ("MINDsmall_train", "MINDsmall_dev"),
+    "MIND_large": ("MINDlarge_train", "MINDlarge_dev", "MINDlarge_test"),
 }
-"""The folders of each data set; `test` may be absent."""
+"""The parts of each data set in order of time; all but the first may be absent."""
 
+OWNER = "https://msnews.github.io"
 NEWS = ("news_id", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities")
 
 
-def find(name: str, places: list[Path]) -> dict[str, Path]:
-    """The folders of MIND_small or MIND_large by part, from the first of `places` (or one level below) that has them.
+@dataclass(frozen=True)
+class Part:
+    """The files of a part."""
+
+    name: str
+    news: RawFile
+    behaviors: RawFile
+
+
+def find(name: str, places: Sequence[Path]) -> list[Part]:
+    """The parts of MIND_small or MIND_large that are there; none when not even one file of the first part is.
 
     Raises:
-        UserError: a folder or one of its files is missing.
+        UserError: a part has only one of its files or lies in a damaged zip, or the first one is missing while a later
+            one is there.
     """
-    parts = PARTS[name]
-    found: dict[str, Path] = {}
-    for part, folder in parts.items():
-        tried = [path for place in places for path in (place / folder, *sorted(place.glob(f"*/{folder}")))]
-        first = next((path for path in tried if path.is_dir()), None)
-        if first is not None:
-            found[part] = first
-    missing = [folder for part, folder in parts.items() if part not in found and part != "test"]
-    if missing:
-        looked = " and ".join(str(place) for place in places)
-        zips = [path for place in places for folder in missing for path in place.glob(f"**/{folder}.zip")]
-        raise UserError(
-            f"The folder{'s' * (len(missing) > 1)} {' and '.join(missing)} of {name}, with news.tsv and behaviors.tsv,"
-            f" {'is' if len(missing) == 1 else 'are'} not below {looked}.",
-            f"Unzip {zips[0]} there."
-            if zips
-            else f"Download them from their owner's page, https://msnews.github.io, and unzip them into {places[0]}.",
-        )
-    for path in found.values():
-        for file in ("news.tsv", "behaviors.tsv"):
-            if not (path / file).is_file():
-                raise UserError(f"{path} has no {file}.", "Unzip the official file again.")
+    files = raw_files(places)
+    found = []
+    for part in PARTS[name]:
+        own = [file for file in files if part in _enclosing(file)]
+        pair = {want: next((f for f in own if f.name == want), None) for want in ("news.tsv", "behaviors.tsv")}
+        lacking = [want for want, file in pair.items() if file is None]
+        if len(lacking) == 1:
+            place = next(file for file in pair.values() if file is not None)
+            raise UserError(
+                f"{place.path if place.member else place.path.parent} has no {lacking[0]}.",
+                f"Download {part}.zip again from its owner, {OWNER}.",
+            )
+        if len(lacking) == 2 and any(path.stem == part for path in damaged_zips(places)):
+            raise not_found(f"{part} with news.tsv and behaviors.tsv", name, places, OWNER)
+        if not lacking:
+            found.append(Part(part, pair["news.tsv"], pair["behaviors.tsv"]))  # type: ignore[arg-type]
+    if found and found[0].name != PARTS[name][0]:
+        raise not_found(f"{PARTS[name][0]} with news.tsv and behaviors.tsv", name, places, OWNER)
     return found
 
 
-def read(folders: Mapping[str, Path], abstracts: bool) -> Source:
-    """Read the official folders.
+def missing(name: str, places: Sequence[Path]) -> UserError:
+    """The error when nothing of a data set is there."""
+    return not_found(f"folder or zip {PARTS[name][0]} with news.tsv and behaviors.tsv", name, places, OWNER)
+
+
+def _enclosing(file: RawFile) -> set[str]:
+    """The names of the folder or zip that a file lies in."""
+    if file.member is None:
+        return {file.path.parent.name}
+    return {file.path.stem, Path(file.member).parent.name}
+
+
+def read(parts: Sequence[Part], options: RawOptions) -> Source:
+    """Read the official files.
 
     Args:
-        folders: Folder by part, in order of time.
-        abstracts: Whether an item's text is title and abstract instead of the title.
+        parts: The parts, in order of time.
+        options: What the text is made of: any of `NEWS`; the title by default.
 
     Raises:
-        UserError: a file is damaged or not UTF-8, or a time cannot be read.
+        UserError: a file is damaged or not UTF-8, a time cannot be read, or there is no such text field.
     """
-    files = [folder / file for folder in folders.values() for file in ("news.tsv", "behaviors.tsv")]
-    news = [_read_news(folder / "news.tsv", abstracts) for folder in folders.values()]
+    words = wording(options, ("title",))
+    for name in words.fields:
+        if name not in NEWS:
+            raise UserError(f"MIND's news have no field {name}.", f"They have {', '.join(NEWS)}.")
+    files = measured(list(dict.fromkeys(path for part in parts for path in (part.news.path, part.behaviors.path))))
+    news = [_read_news(part.news, words) for part in parts]
     items, repeated = first_texts(pa.concat_tables(news))
-    behaviors = [read_behaviors(folder / "behaviors.tsv") for folder in folders.values()]
-    interactions, dropped = join(behaviors)
-    rows = []
-    for folder, table, part in zip(folders.values(), news, behaviors, strict=True):
-        silent = "" if part.labelled else ", which does not say what was clicked"
-        rows.append(Tally("items", table.num_rows, f"{folder.name}/news.tsv"))
-        rows.append(Tally("impressions", len(part.times), f"{folder.name}/behaviors.tsv{silent}"))
+    behaviors = Behaviors()
+    read = []
+    for part, table in zip(parts, news, strict=True):
+        impressions, labelled = behaviors.add(part.behaviors)
+        silent = "" if labelled else ", which does not say what was clicked"
+        read.append(Tally("items", table.num_rows, f"{part.name}/news.tsv"))
+        read.append(Tally("impressions", impressions, f"{part.name}/behaviors.tsv{silent}"))
+    interactions, dropped = join(behaviors.finish())
     return Source(
         items,
         interactions,
-        "seconds since 1970-01-01, in MIND's clock",
-        files=tuple(SourceFile.of(path) for path in files),
-        read=tuple(rows),
+        SECONDS,
+        files=files(),
+        read=tuple(read),
         dropped=(Tally("items", repeated, "they stand in an earlier part's news.tsv, whose text is kept"), *dropped),
-        rules=RULES,
-        options={"abstracts": abstracts},
+        rules=(*RULES, texts.RULE),
+        options={"texts": list(words.fields), "between_texts": list(words.between)},
     )
 
 
-def _read_news(path: Path, abstracts: bool) -> pa.Table:
+def _read_news(file: RawFile, words: Wording) -> pa.Table:
     """Columns item_id, text, category."""
-    types = csv.ConvertOptions(
-        column_types=dict.fromkeys(NEWS, pa.string()), include_columns=["news_id", "title", "abstract", "category"]
+    names = list(dict.fromkeys(("news_id", "category", *words.fields)))
+    types = csv.ConvertOptions(column_types=dict.fromkeys(NEWS, pa.string()), include_columns=names)
+    raw = pa.Table.from_batches(list(text_batches(file, unquoted(), types, NEWS)))
+    if raw.column("category")[0].as_py().lower() == "category":
+        raise header_error(file)
+    columns = {name: raw.column(name).combine_chunks() for name in words.fields}
+    return pa.table(
+        {"item_id": raw.column("news_id"), "text": words.texts(columns), "category": raw.column("category")}
     )
-    with readable(path):
-        raw = read_text(path, unquoted(), types, NEWS)
-    text = raw.column("title")
-    if abstracts:
-        text = pc.binary_join_element_wise(text, raw.column("abstract"), " ")
-    return pa.table({"item_id": raw.column("news_id"), "text": tidy(text), "category": raw.column("category")})

@@ -1,192 +1,137 @@
-"""MIND's impressions: what each user read, put together from histories that repeat and clicks that follow.
+"""What each MIND user read, put together from histories that repeat and clicks that follow.
 
-A row is an impression: who saw which news, which of them were clicked, and beside it the clicks that came before,
-without times. A file repeats that history in all of a user's rows, and the next part's file may repeat it again, or
-bring one that already holds the clicks of this part. The rules (`RULES`) take each click once in all these cases.
+A file repeats a user's history in all of the user's rows, and the next part's file may repeat it again, or bring one
+that already holds the clicks of this part. The rules (`RULES`) take each click once in all these cases.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyarrow import csv
 
-from plmrs.data.sources.files import BLOCK, REPEATING, readable, unquoted
-from plmrs.data.sources.source import Tally, encode, first_rows
-from plmrs.errors import UserError
+from plmrs.data.order import by_user_and_time
+from plmrs.data.sources.mind_behaviors import Impressions, Ints, Numbers
+from plmrs.data.sources.source import Interactions, Tally
 
-COLUMNS = ("impression_id", "user_id", "time", "history", "impressions")
-TIME = "%m/%d/%Y %I:%M:%S %p"  # 11/12/2019 2:14:46 PM
 RULES = (
-    "Of the histories beside a user's impressions the longest is taken, once; of equally long ones the first.",
+    "Of the histories beside a user's impressions the longest text is taken, once; of equally long ones the first.",
     "The clicked impressions of all parts follow it in order of time, equal times in file order.",
     "A click seen beside a shorter history than the one taken is left out when that history holds its item; so is a"
     " first click on the item that the history ends with.",
     "A history has no times: its items carry the time of the user's first impression.",
+    "A part whose first rows have no -0 or -1 behind what was shown does not say what was clicked.",
 )
-
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Behaviors:
-    """One file's impressions.
-
-    Attributes:
-        users: Who saw them. [rows] dictionary of strings
-        times: When, in seconds. [rows]
-        histories: The history beside each, ids joined by spaces. [rows] dictionary of strings
-        click_rows: The impression of each click. [clicks]
-        clicks: The item of each click. [clicks] strings
-        labelled: Whether the file says which items were clicked.
-    """
-
-    users: pa.ChunkedArray
-    times: Ints
-    histories: pa.ChunkedArray
-    click_rows: Ints
-    clicks: pa.ChunkedArray
-    labelled: bool
+AT_ONCE = 1 << 16
 
 
-def read_behaviors(path: Path) -> Behaviors:
-    """Read one `behaviors.tsv`, a block at a time: of what was shown only the clicked items outlive their block.
+def join(seen: Impressions) -> tuple[Interactions, tuple[Tally, ...]]:
+    """What each user read, by the rules, all histories before all clicks; and an account of what was left out."""
+    n_users = len(seen.user_ids)
+    longest = np.zeros(n_users, np.int32)
+    np.maximum.at(longest, seen.owners, seen.sizes)
+    histories = np.flatnonzero(seen.sizes == longest[seen.owners])
+    best = np.full(n_users, -1)
+    best[seen.owners[histories[::-1]]] = histories[::-1]  # of several assignments to one place the last one stays
+    first_time = np.full(n_users, np.iinfo(np.int64).max)
+    np.minimum.at(first_time, seen.users, seen.times)
 
-    Raises:
-        UserError: the file is damaged or not UTF-8, or a time cannot be read.
-    """
-    types = csv.ConvertOptions(
-        column_types={**dict.fromkeys(COLUMNS, pa.string()), "user_id": REPEATING, "history": REPEATING},
-        include_columns=["user_id", "time", "history", "impressions"],
+    having = np.flatnonzero(best >= 0)
+    which, places = _rows(seen, best[having])
+    owners, taken = having.astype(np.int32)[which], seen.histories[places]
+    click_users, click_times = seen.users[seen.click_rows], seen.times[seen.click_rows]
+    # Clicks in their order: who has few clicks beside a long history need not be sorted again with it.
+    order = by_user_and_time(click_users, n_users, click_times)
+    click_users, click_times, clicks = click_users[order], click_times[order], seen.clicks[order]
+    shorter = np.flatnonzero(seen.beside[seen.click_rows[order]] < longest[click_users])
+    held = np.zeros(len(clicks), bool)
+    held[shorter] = _held(clicks[shorter], best[click_users[shorter]], seen)
+    ends = np.full(n_users, -1, np.int32)
+    ends[owners] = taken  # here too
+    held[_repeats_at_the_end(click_users, clicks, held, ends)] = True
+    users = np.concatenate([owners, click_users[~held]])
+    items = np.concatenate([taken, clicks[~held]])
+    times = np.concatenate([first_time[owners], click_times[~held]])
+    dropped = (
+        Tally("clicks", int(held.sum()), "the user's history holds them already"),
+        Tally("history items", _lost(seen, best, users, items), "they stand only in another part's history"),
     )
-    options = csv.ReadOptions(block_size=BLOCK, column_names=COLUMNS, use_threads=False)
-    users, histories, clicks, click_rows, times, labelled = [], [], [], [], [], False
-    rows = 0
-    with readable(path), csv.open_csv(path, options, unquoted(), types) as blocks:
-        for block in blocks:
-            parents, shown = _tokens(block.column("impressions"))
-            clicked = pc.ends_with(shown, "-1")
-            labelled = labelled or bool(pc.any(pc.or_(clicked, pc.ends_with(shown, "-0"))).as_py())
-            clicks.append(pc.utf8_slice_codeunits(shown.filter(clicked), 0, -2))
-            click_rows.append(parents[clicked.to_numpy(zero_copy_only=False)] + rows)
-            users.append(block.column("user_id"))
-            histories.append(block.column("history"))
-            times.append(_seconds(path, block.column("time"), rows))
-            rows += len(block)
-    return Behaviors(
-        pa.chunked_array(users),
-        np.concatenate(times),
-        pa.chunked_array(histories),
-        np.concatenate(click_rows),
-        pa.chunked_array(clicks, pa.string()),
-        labelled,
-    )
+    return Interactions(users, seen.user_ids, items, seen.item_ids, times), dropped
 
 
-def join(parts: list[Behaviors]) -> tuple[pa.Table, tuple[Tally, ...]]:
-    """What each user read, by the rules, and what was left out.
+def _held(items: Numbers, histories: Ints, seen: Impressions) -> NDArray[np.bool_]:
+    """Whether each item stands in the history beside it. [n]
 
-    Args:
-        parts: The files' impressions, in order of time.
-
-    Returns:
-        Columns user_id, item_id, time, all histories before all clicks; the account of what was left out.
+    Example: items `[4, 4]` and histories that hold `[7, 4]` and `[7]` give `[True, False]`.
     """
-    users, user_ids = encode(_chain(part.users for part in parts))
-    history_of, histories = encode(_chain(part.histories for part in parts))
-    lengths = np.bincount(_tokens(histories)[0], minlength=len(histories))[history_of]
-    times = np.concatenate([part.times for part in parts])
-    starts = np.cumsum([0, *(len(part.times) for part in parts)])[:-1]
+    found = np.zeros(len(items), bool)
 
-    # The first of each user's longest histories. [users]
-    ranked = np.lexsort((-lengths, users))
-    best = ranked[first_rows(users[ranked], len(user_ids))]
-    first_time = np.full(len(user_ids), np.iinfo(np.int64).max)
-    np.minimum.at(first_time, users, times)
+    def search(first: int) -> None:
+        part = slice(first, first + AT_ONCE)
+        which, places = _rows(seen, histories[part])
+        found[first + which[seen.histories[places] == items[part][which]]] = True
 
-    owners, taken = _tokens(histories.take(pa.array(history_of[best])))
-    click_rows = np.concatenate([part.click_rows + start for part, start in zip(parts, starts, strict=True)])
-    click_users, click_times = users[click_rows], times[click_rows]
-    items, item_ids = encode(_chain([pa.chunked_array([taken]), *(part.clicks for part in parts)]))
-    taken_items, click_items = items[: len(taken)], items[len(taken) :]
-
-    shorter = lengths[click_rows] < lengths[best][click_users]
-    held = shorter & _paired((click_users, click_items), (owners, taken_items))
-    held[_repeats_at_the_end(click_users, click_items, click_times, held, owners, taken_items)] = True
-    dropped = [Tally("clicks", int(held.sum()), "the user's history holds them already")]
-
-    all_users = np.concatenate([owners, click_users[~held]])
-    all_items = np.concatenate([taken_items, click_items[~held]])
-    other = np.unique(np.stack([users, history_of])[:, history_of != history_of[best][users]], axis=1)
-    positions, tokens = _tokens(histories.take(pa.array(other[1])))
-    other_items = pc.fill_null(pc.index_in(tokens, item_ids), -1).to_numpy()
-    lost = ~_paired((other[0][positions], other_items), (all_users, all_items))
-    dropped.append(Tally("history items", int(lost.sum()), "they stand only in a shorter history of their user"))
-    columns = {
-        "user_id": pa.DictionaryArray.from_arrays(pa.array(all_users.astype(np.int32)), user_ids),
-        "item_id": pa.DictionaryArray.from_arrays(pa.array(all_items.astype(np.int32)), item_ids),
-        "time": pa.array(np.concatenate([first_time[owners], click_times[~held]])),
-    }
-    return pa.table(columns), tuple(dropped)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(search, range(0, len(items), AT_ONCE)))
+    return found
 
 
-def _repeats_at_the_end(
-    users: Ints, items: Ints, times: Ints, held: NDArray[np.bool_], owners: Ints, taken: Ints
-) -> Ints:
+def _rows(seen: Impressions, which: Ints) -> tuple[Numbers, Ints]:
+    """Of the items of some histories in turn: which of these each is from, and its place in `seen.histories`."""
+    lengths = np.diff(seen.starts)[which]
+    begin = seen.starts[which] - (np.cumsum(lengths) - lengths)
+    owners = np.repeat(np.arange(len(which), dtype=np.int32), lengths)
+    places = np.arange(lengths.sum())
+    places += np.repeat(begin, lengths)
+    return owners, places
+
+
+def _repeats_at_the_end(users: Numbers, items: Numbers, held: NDArray[np.bool_], ends: Numbers) -> Ints:
     """The clicks that are their user's first, of those not `held`, on the item that the user's history ends with.
 
     Args:
-        users: Whose clicks they are. [clicks]
+        users: Whose clicks they are, in order of users and times. [clicks]
         items: What was clicked. [clicks]
-        times: When. [clicks]
         held: The clicks left out already. [clicks]
-        owners: Whose history each of its items is in, user by user. [history items]
-        taken: Those items, oldest first. [history items]
+        ends: The item that each user's history ends with, -1 without one. [users]
     """
-    order = np.lexsort((times, users))
-    order = order[~held[order]]
-    first = order[np.flatnonzero(np.diff(users[order], prepend=-1))]
-    ends = np.full(max(users.max(initial=0), owners.max(initial=0)) + 1, -1)
-    ends[owners] = taken  # of several assignments to one place the last one stays
-    repeats: Ints = first[items[first] == ends[users[first]]]
-    return repeats
+    left = np.flatnonzero(~held)
+    first = left[np.flatnonzero(np.diff(users[left], prepend=-1))]
+    return first[items[first] == ends[users[first]]]  # type: ignore[no-any-return]
 
 
-def _paired(pairs: tuple[Ints, Ints], among: tuple[Ints, Ints]) -> NDArray[np.bool_]:
+def _lost(seen: Impressions, best: Ints, users: Numbers, items: Numbers) -> int:
+    """How many items of histories that were not taken are not among what their user read."""
+    others = np.flatnonzero(best[seen.owners] != np.arange(len(seen.owners)))
+
+    def lost(first: int) -> Ints:
+        chosen = others[first : first + AT_ONCE]
+        own = seen.owners[chosen]
+        which, places = _rows(seen, chosen)
+        beside = seen.starts[best[own]][which] + places - seen.starts[chosen][which]
+        # Nearly always the taken history goes on from the other one, and nothing is lost. (A shorter text may have more
+        # items: what then lies behind the taken history differs, or would not be lost.)
+        differing = np.zeros(len(own), bool)
+        differing[which[seen.histories[places] != seen.histories[np.minimum(beside, len(seen.histories) - 1)]]] = True
+        looked_at = differing[which]
+        if not looked_at.any():
+            return np.zeros(0, np.int64)
+        pairs = own[which[looked_at]], seen.histories[places[looked_at]]
+        lost_ones = ~_paired(pairs, (users, items), len(best))
+        return pairs[0][lost_ones].astype(np.int64) * len(seen.item_ids) + pairs[1][lost_ones]
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lost, range(0, len(others), AT_ONCE)))
+    return len(np.unique(np.concatenate([np.zeros(0, np.int64), *found])))
+
+
+def _paired(pairs: tuple[Numbers, Numbers], among: tuple[Numbers, Numbers], n_users: int) -> NDArray[np.bool_]:
     """Whether each pair of user and item is one of the others. [pairs]"""
-    width = 1 + max(part.max(initial=0) for part in (pairs[1], among[1]))
-    keys, others = (pa.array(users * width + items) for users, items in (pairs, among))
-    found: NDArray[np.bool_] = pc.is_in(keys, value_set=others).to_numpy(zero_copy_only=False)
-    return found & (pairs[1] >= 0)
-
-
-def _chain(columns: Iterable[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """Columns one below the other."""
-    return pa.chunked_array([chunk for column in columns for chunk in column.chunks])
-
-
-def _tokens(texts: pa.Array) -> tuple[Ints, pa.Array]:
-    """The words of all texts in turn, and the row each stands in."""
-    lists = pc.utf8_split_whitespace(texts)
-    words = pc.list_flatten(lists)
-    real = pc.not_equal(words, "")
-    return pc.list_parent_indices(lists).filter(real).to_numpy().astype(np.int64), words.filter(real)
-
-
-def _seconds(path: Path, column: pa.Array, row: int) -> Ints:
-    """Times of a block that begins behind `row` rows, in seconds. [rows]"""
-    times = pd.to_datetime(column.to_pandas(), format=TIME, errors="coerce")
-    wrong = np.flatnonzero(times.isna())
-    if len(wrong):
-        said = column[int(wrong[0])].as_py()
-        raise UserError(
-            f"{path} has no time like 11/12/2019 2:14:46 PM in row {row + wrong[0] + 1}, but {said!r}.",
-            "Unzip the official file again.",
-        )
-    seconds: Ints = times.dt.as_unit("s").astype("int64").to_numpy()
-    return seconds
+    asked = np.zeros(n_users, bool)
+    asked[pairs[0]] = True
+    relevant = asked[among[0]]  # few users are asked for, and a hash table of all pairs would be large
+    width = 1 + max(int(part.max(initial=0)) for part in (pairs[1], among[1]))
+    keys = pa.array(pairs[0].astype(np.int64) * width + pairs[1])
+    others = pa.array(among[0][relevant].astype(np.int64) * width + among[1][relevant])
+    return pc.is_in(keys, value_set=others).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]

@@ -1,20 +1,26 @@
 """What every raw layout gives: items with their text, interactions, and an account of what was read and dropped.
 
-Interactions stay columns from the file to the prepared data set: ids are dictionary-encoded once, then only their
-numbers are sorted and counted, so tens of millions of rows need no Python object each.
+Interactions are columns from the file to the prepared data set: ids become numbers a batch at a time, and only these
+are sorted and counted, so tens of millions of rows need no Python object each, nor their text in memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from plmrs.data.sources.numbering import encoded, first_rows
 from plmrs.workspace import file_sha256
+
+SECONDS = "seconds since 1970-01-01 UTC"
+"""The unit of times that are dates."""
+ROWS = "row in the file"
+"""The unit of times where the source has none."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,6 @@ class SourceFile:
     path: str
     bytes: int
     sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> "SourceFile":
-        """Measure the file at `path`."""
-        return cls(str(path), path.stat().st_size, file_sha256(path))
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,32 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Interactions:
+    """Who took what, in the order of the raw files.
+
+    Attributes:
+        users: The user of each, a row of `user_ids`. [n] int32
+        user_ids: The source's ids in the order in which they first come; some may be nobody's. [users]
+        items: The item of each, a row of `item_ids`. [n] int32
+        item_ids: The source's ids, in any order; some may be nothing's. [items taken]
+        times: When; floats have fractions that decide the order. None where only the order is known. [n]
+    """
+
+    users: NDArray[np.int32]
+    user_ids: pa.StringArray
+    items: NDArray[np.int32]
+    item_ids: pa.StringArray
+    times: NDArray[np.int64] | NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
 class Source:
     """A raw data set.
 
     Attributes:
         items: Columns item_id, text (may be empty) and optionally category, all strings; no id twice.
-        interactions: Columns user_id and item_id (dictionary-encoded strings), and time (int64) where there are times.
-            Row order is the order in the raw files.
-        time_unit: What `time`, or the row number in its place, means.
+        interactions: Who took what.
+        time_unit: What times mean: `SECONDS`, `ROWS`, or a unit of the source's own.
         files: The raw files. Empty for generated data.
         read: What was read.
         dropped: What this layout dropped by itself, and why.
@@ -57,7 +76,7 @@ class Source:
     """
 
     items: pa.Table
-    interactions: pa.Table
+    interactions: Interactions
     time_unit: str
     files: tuple[SourceFile, ...] = ()
     read: tuple[Tally, ...] = ()
@@ -66,36 +85,31 @@ class Source:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def encode(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
-    """The codes [rows] of a string column and the distinct strings [values] they number.
+def measured(paths: Sequence[Path]) -> Callable[[], tuple[SourceFile, ...]]:
+    """Begin to hash raw files beside their reading; the function given waits for the result."""
+    found: list[SourceFile] = []
+    failed: list[OSError] = []
 
-    A missing value has code -1.
-    """
-    encoded = pa.types.is_dictionary(column.type)
-    column = column.unify_dictionaries() if encoded else column.dictionary_encode()
-    if not column.num_chunks:
-        return np.zeros(0, np.int64), pa.array([], pa.string())
-    codes = [pc.fill_null(chunk.indices, -1).to_numpy().astype(np.int64) for chunk in column.chunks]
-    return np.concatenate(codes), column.chunk(0).dictionary.cast(pa.string())
+    def measure() -> None:
+        try:
+            found.extend(SourceFile(str(path), path.stat().st_size, file_sha256(path)) for path in paths)
+        except OSError as error:
+            failed.append(error)
+
+    thread = Thread(target=measure, daemon=True)
+    thread.start()
+
+    def result() -> tuple[SourceFile, ...]:
+        thread.join()
+        for error in failed:
+            raise error
+        return tuple(found)
+
+    return result
 
 
 def first_texts(items: pa.Table) -> tuple[pa.Table, int]:
     """The items with every id once, its first row kept, and the number of rows left out."""
-    codes, values = encode(items.column("item_id"))
+    codes, values = encoded(items.column("item_id").combine_chunks())
     first = first_rows(codes, len(values))
     return items.take(pa.array(np.sort(first))), items.num_rows - len(first)
-
-
-def first_rows(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """The row [n] in which each of the codes 0…n-1 stands first; every code occurs.
-
-    Example: `first_rows([1, 0, 1], 2)` is `[1, 0]`.
-    """
-    first = np.zeros(n, np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several assignments to one place the last one stays
-    return first
-
-
-def tidy(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Texts without white space around them, every run of it inside one space; missing ones empty."""
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(pc.fill_null(text, ""), r"[\s\p{Z}]+", " "))

@@ -1,220 +1,151 @@
 """Any two tables: one of items with their text, one of who took what."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from plmrs.config import RawOptions
-from plmrs.data.sources.files import REPEATING, SEPARATORS, column_names, kind_of, read_columns
-from plmrs.data.sources.source import Source, SourceFile, Tally, encode, first_texts, tidy
+from plmrs.data.sources import texts, times
+from plmrs.data.sources.columns import Columns, find_columns
+from plmrs.data.sources.files import SEPARATORS, RawFile, batches, read_columns
+from plmrs.data.sources.numbering import Numbering, encoded
+from plmrs.data.sources.source import ROWS, Interactions, Source, Tally, first_texts, measured
+from plmrs.data.sources.texts import Wording
 from plmrs.errors import UserError
 
-ITEM_GUESSES = ("item_id", "itemid")
-USER_GUESSES = ("user_id", "userid")
-TEXT_GUESSES = ("text", "title", "name", "description")
-TIME_GUESSES = ("timestamp", "time")
-
-Numbers = NDArray[np.int64] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """The columns found in the two tables."""
-
-    item: str
-    texts: tuple[str, ...]
-    category: str | None
-    taken: str
-    user: str
-    time: str | None
+RULES = (
+    "Ids are text, as they stand in the file.",
+    "Of several items with one id the first row is kept.",
+    texts.RULE,
+    "Tab-separated files have no quoting: a quote is a character like any other.",
+    times.RULE,
+)
 
 
-def read(items: Path, interactions: Path, options: RawOptions) -> Source:
+def read(items: RawFile, interactions: RawFile, options: RawOptions) -> Source:
     """Read a table of items and a table of interactions.
 
     Args:
-        items: The items' file.
-        interactions: The interactions' file.
+        items: The items' table.
+        interactions: The interactions' table, read a batch at a time.
         options: The names of the columns; those left out are guessed as their help says.
 
     Raises:
-        UserError: a file is missing, empty, damaged or not UTF-8; a column is missing; an id is a fraction; a time is
-            missing or no time.
+        UserError: a file is damaged or not UTF-8; a column is missing; an id is a fraction; a time is missing or no
+            time.
     """
-    columns = _find(items, interactions, options)
-    catalogue, nameless, repeated = _items(items, columns)
+    columns = find_columns(items, interactions, options)
+    files = measured(list(dict.fromkeys([*items.paths, *interactions.paths])))
+    catalogue, nameless, repeated = read_items(items, columns.item, columns.words, columns.category)
     taken, without_id, unit = _interactions(interactions, columns)
-    dropped = (
-        Tally("items", nameless, "they have no id"),
-        Tally("items", repeated, "their id stands in an earlier row, whose text is kept"),
-        Tally("interactions", without_id, "they have no user id or no item id"),
-    )
+    effective = {
+        "item": columns.item,
+        "texts": list(columns.words.fields),
+        "between_texts": list(columns.words.between),
+        "category": columns.category,
+        "taken": columns.taken,
+        "user": columns.user,
+        "time": columns.time,
+    }
     return Source(
         catalogue,
         taken,
         unit,
-        files=(SourceFile.of(items), SourceFile.of(interactions)),
+        files=files(),
         read=(
             Tally("items", catalogue.num_rows + nameless + repeated, items.name),
-            Tally("interactions", taken.num_rows + without_id, interactions.name),
+            Tally("interactions", len(taken.users) + without_id, interactions.name),
         ),
-        dropped=dropped,
-        rules=(
-            "Ids are text, as they stand in the file.",
-            "Of several items with one id the first row is kept.",
-            "White space in texts becomes single spaces; several text columns are joined by a space.",
-            "Tab-separated files have no quoting: a quote is a character like any other.",
+        dropped=(
+            Tally("items", nameless, "they have no id"),
+            Tally("items", repeated, "their id stands in an earlier row, whose text is kept"),
+            Tally("interactions", without_id, "they have no user id or no item id"),
         ),
-        options={"columns": {**vars(columns), "texts": list(columns.texts)}},
+        rules=RULES,
+        options={"columns": effective},
     )
 
 
-def _find(items: Path, interactions: Path, options: RawOptions) -> _Columns:
-    """Which columns to read of the two tables."""
-    names = column_names(items)
-    texts = options.text_columns or (None,)
-    item = _column(items, names, options.item_column, ITEM_GUESSES, "item ids", "--item-column")
-    found = tuple(_column(items, names, text, TEXT_GUESSES, "texts", "--text-columns") for text in texts)
-    category = options.category_column or ("category" if "category" in names else None)
-    if category is not None:
-        category = _column(items, names, category, (), "categories", "--category-column")
+def read_items(file: RawFile, item: str, words: Wording, category: str | None) -> tuple[pa.Table, int, int]:
+    """The items, each id once; how many rows have no id, and how many one that stands further up.
 
-    names = column_names(interactions)
-    taken = _column(interactions, names, options.item_column, ITEM_GUESSES, "item ids", "--item-column")
-    user = _column(interactions, names, options.user_column, USER_GUESSES, "user ids", "--user-column")
-    time = options.time_column or next((guess for guess in TIME_GUESSES if guess in names), None)
-    if time is not None:
-        time = _column(interactions, names, time, (), "times", "--time-column")
-    return _Columns(item, found, category, taken, user, time)
-
-
-def _column(path: Path, names: Sequence[str], asked: str | None, guesses: Sequence[str], what: str, flag: str) -> str:
-    """The name of a column: the one asked for, else the first guess that is there."""
-    found = next((name for name in ([asked] if asked else guesses) if name in names), None)
-    if found is None:
-        missing = asked or " or ".join(guesses)
-        near = get_close_matches(missing, names, 1)
-        raise UserError(
-            f"{path} has no column {missing} for {what}; it has {', '.join(names)}.",
-            (f"Did you mean {near[0]}? " if near else "") + f"Name the column with {flag}.",
-        )
-    if names.count(found) > 1:
-        raise UserError(f"{path} has {names.count(found)} columns {found}.", "Rename all but one of them.")
-    return found
-
-
-def _items(path: Path, columns: _Columns) -> tuple[pa.Table, int, int]:
-    """The items, each id once; how many rows have no id, and how many one that stands further up."""
-    names = dict.fromkeys((columns.item, *columns.texts, *([columns.category] if columns.category else [])))
-    raw = read_columns(path, list(names))
-    parts = [tidy(_text(path, raw, name)) for name in columns.texts]
-    text = parts[0] if len(parts) == 1 else tidy(pc.binary_join_element_wise(*parts, " "))
-    table = {"item_id": _ids(path, raw, columns.item), "text": text}
-    if columns.category:
-        table["category"] = tidy(_text(path, raw, columns.category))
+    Raises:
+        UserError: the file is damaged or not UTF-8, it holds no rows, or an id is a fraction.
+    """
+    raw = read_columns(file, list(dict.fromkeys((item, *words.fields, *([category] if category else [])))))
+    parts = {name: _text(file, name, raw.column(name).combine_chunks()) for name in words.fields}
+    codes, ids = _ids(file, item, raw.column(item).combine_chunks())
+    table = {"item_id": ids.take(pa.array(codes, mask=codes < 0)), "text": words.texts(parts)}
+    if category:
+        table["category"] = texts.tidy(_text(file, category, raw.column(category).combine_chunks()))
     catalogue = pa.table(table)
-    named = catalogue.filter(pc.fill_null(pc.not_equal(catalogue.column("item_id"), ""), False))
+    named = catalogue.filter(pa.array(codes >= 0))
     once, repeated = first_texts(named)
     return once, catalogue.num_rows - named.num_rows, repeated
 
 
-def _interactions(path: Path, columns: _Columns) -> tuple[pa.Table, int, str]:
+def _interactions(file: RawFile, columns: Columns) -> tuple[Interactions, int, str]:
     """The interactions in file order, the number of rows without an id, and what their times mean."""
+    users, items = Numbering(), Numbering()
+    clock = times.Times(file, columns.time) if columns.time else None
+    rows = without_id = 0
     names = dict.fromkeys((columns.user, columns.taken, *([columns.time] if columns.time else [])))
-    raw = read_columns(path, list(names), repeating=list(names))
-    table = {}
-    has_ids = np.ones(raw.num_rows, bool)
-    for name, column in (("user_id", columns.user), ("item_id", columns.taken)):
-        codes, values = encode(_ids(path, raw, column))
-        named = np.append(pc.not_equal(values, "").to_numpy(zero_copy_only=False), False)  # code -1 is the last place
-        has_ids &= named[codes]
-        table[name] = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=codes < 0), values)
-    unit = "row in the file"
-    order = None
-    if columns.time:
-        exact, unit = _times(path, raw, columns.time)
-        if exact.dtype == np.float64:
-            # Times are kept in whole units; the fraction still decides the order.
-            order = np.argsort(exact, kind="stable")
-            exact = np.floor(exact)
-        table["time"] = pa.array(exact.astype(np.int64))
-    taken = pa.table(table)
-    if order is not None:
-        taken, has_ids = taken.take(pa.array(order)), has_ids[order]
-    return taken.filter(pa.array(has_ids)), int((~has_ids).sum()), unit
+    for batch in batches(file, list(names), (columns.user, columns.taken)):
+        user_codes, user_values = _ids(file, columns.user, batch.column(columns.user))
+        item_codes, item_values = _ids(file, columns.taken, batch.column(columns.taken))
+        kept = (user_codes >= 0) & (item_codes >= 0)
+        if not kept.all():
+            user_codes, item_codes = user_codes[kept], item_codes[kept]
+        users.add(user_codes, user_values)
+        items.add(item_codes, item_values)
+        if clock is not None:
+            clock.add(batch.column(columns.time), kept)
+        rows += len(batch)
+        without_id += int((~kept).sum())
+    if not rows:
+        raise UserError(f"{file} holds no rows.", "Check how it was made.")
+    taken_at, unit = clock.finish() if clock is not None else (None, ROWS)
+    return Interactions(*users.finish(), *items.finish(), taken_at), without_id, unit
 
 
-def _text(path: Path, table: pa.Table, name: str) -> pa.ChunkedArray:
-    """A column as text."""
-    column = table.column(name)
-    try:
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        return column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise UserError(f"Column {name} of {path} holds {column.type}, not text.", "Name another column.") from None
+def _ids(file: RawFile, name: str, column: pa.Array) -> tuple[NDArray[np.int32], pa.StringArray]:
+    """The codes of a column of ids [rows], -1 where there is none, and the ids as text.
 
-
-def _ids(path: Path, table: pa.Table, name: str) -> pa.ChunkedArray:
-    """An id column as text; whole numbers that a missing value made floats lose their `.0`."""
-    column = table.column(name)
-    if column.type == REPEATING:
-        return column
-    if pa.types.is_floating(column.type):
+    Whole numbers that a missing value made floats lose their `.0`.
+    """
+    if pa.types.is_nested(column.type):
+        raise _no_text(file, name, column)
+    if pa.types.is_dictionary(column.type) and file.kind not in SEPARATORS:
+        column = column.dictionary_decode()  # its dictionary may be in any order, ours is that of the rows
+    codes, values = encoded(column)
+    if pa.types.is_floating(values.type):
         try:
-            table = table.set_column(table.column_names.index(name), name, column.cast(pa.int64()))
+            values = values.cast(pa.int64())
         except pa.ArrowInvalid:
             raise UserError(
-                f"Column {name} of {path} holds fractions, which are no ids.", "Write ids as text."
+                f"Column {name} of {file} holds fractions, which are no ids.", "Write ids as text."
             ) from None
-    return _text(path, table, name)
+    values = _text(file, name, values)
+    named = pc.not_equal(values, "").to_numpy(zero_copy_only=False)
+    if not named.all():
+        codes = np.where(np.append(named, False)[codes], codes, np.int32(-1))  # code -1 is the last place
+    return codes, values
 
 
-def _times(path: Path, table: pa.Table, name: str) -> tuple[Numbers, str]:
-    """Times [rows] as int64, or as float64 where they have fractions, and what they mean."""
-    column = table.column(name)
-    rows = np.arange(len(column))
-    is_date = pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
-    if is_date:
-        values = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy() / 1e6
-    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        values = column.to_numpy()
-    else:
-        rows, texts = encode(_ids(path, table, name))  # each time is parsed once
-        values, is_date = _parsed(texts)
-    known = np.append(np.isfinite(values) & (np.abs(values) < 2.0**62), False)[rows]  # code -1 is the last place
-    if not known.all():
-        row = int(np.argmin(known))
-        value = column[row].as_py()
-        line = row + (2 if kind_of(path) in SEPARATORS else 1)
-        said = "no time" if value in (None, "") else f"a time that is no number and no ISO date, {value},"
-        raise UserError(
-            f"{path} has {said} in row {line} of column {name}.",
-            "Give every row a number or an ISO date such as 2024-03-09T14:05:00.",
-        )
-    taken = values[rows]
-    unit = "seconds since 1970-01-01 UTC" if is_date else f"{name}, as in the file"
-    return (taken if np.any(taken % 1) else taken.astype(np.int64)), unit
+def _text(file: RawFile, name: str, column: pa.Array) -> pa.StringArray:
+    """A column as text; lists of texts are joined by a space."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            lists = column.cast(pa.list_(pa.string()))
+            named = pa.ListArray.from_arrays(lists.offsets, pc.fill_null(lists.values, ""))
+            return pc.binary_join(named, " ")
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise _no_text(file, name, column) from None
 
 
-def _parsed(texts: pa.Array) -> tuple[Numbers, bool]:
-    """Numbers [texts], or seconds of ISO dates, NaN where a text is neither; and whether they were dates."""
-    for number in (pa.int64(), pa.float64()):
-        try:
-            return texts.cast(number).to_numpy(), False
-        except pa.ArrowInvalid:
-            continue
-    values = texts.to_pandas()
-    numbers = pd.to_numeric(values, errors="coerce")
-    dates = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
-    if numbers.notna().sum() >= dates.notna().sum():
-        return numbers.to_numpy(np.float64), False
-    micros = dates.dt.as_unit("us").astype("int64").to_numpy()
-    return np.where(dates.notna(), micros / 1e6, np.nan), True
+def _no_text(file: RawFile, name: str, column: pa.Array) -> UserError:
+    return UserError(f"Column {name} of {file} holds {column.type}, not text.", "Name another column.")

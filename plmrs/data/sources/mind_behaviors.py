@@ -1,0 +1,257 @@
+"""MIND's impressions: who saw which news, which of them were clicked, and beside it the clicks that came before."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from plmrs.data.sources.files import REPEATING, RawFile, text_batches, unquoted
+from plmrs.data.sources.numbering import Numbering, encoded
+from plmrs.data.sources.sequences import words
+from plmrs.errors import UserError
+
+COLUMNS = ("impression_id", "user_id", "time", "history", "impressions")
+TIME = "%m/%d/%Y %I:%M:%S %p"  # 11/12/2019 2:14:46 PM
+ROWS_AT_ONCE = 1 << 20
+HISTORIES_AT_ONCE = 1 << 15
+LABELS = r"-[01]( |$)"
+
+Ints = NDArray[np.int64]
+Numbers = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Impressions:
+    """The impressions of all parts, and the longest history that each part has of each user.
+
+    Attributes:
+        users: Who saw them. [rows]
+        user_ids: The users. [users]
+        times: When, in seconds. [rows]
+        beside: Bytes of the history beside each. [rows]
+        owners: Whose each history is. [histories]
+        sizes: Bytes of each history, as text. [histories]
+        histories: The items of all histories in turn. [history items]
+        starts: Where each history begins in `histories`, and the end of the last. [histories + 1]
+        click_rows: The impression of each click. [clicks]
+        clicks: The item of each click. [clicks]
+        item_ids: What histories and clicks number. [items]
+    """
+
+    users: Numbers
+    user_ids: pa.StringArray
+    times: Ints
+    beside: Numbers
+    owners: Numbers
+    sizes: Numbers
+    histories: Numbers
+    starts: Ints
+    click_rows: Numbers
+    clicks: Numbers
+    item_ids: pa.StringArray
+
+
+class Behaviors:
+    """Reads `behaviors.tsv` of part after part, a block at a time.
+
+    Of what was shown only the clicked items outlive their block, of a part's histories the longest of each user.
+    """
+
+    def __init__(self) -> None:
+        self._users, self._items = Numbering(), Numbering()
+        self._times: list[Ints] = []
+        self._beside: list[Numbers] = []
+        self._click_rows: list[Ints] = []
+        self._owners: list[Numbers] = []
+        self._sizes: list[Numbers] = []
+        self._lengths: list[Ints] = [np.zeros(1, np.int64)]
+        self._rows = 0
+        self._of_histories: list[tuple[bool, int]] = []  # whether items are of histories, and how many in turn
+
+    def add(self, file: RawFile) -> tuple[int, bool]:
+        """Read a part: its number of rows, and whether it says which items were clicked.
+
+        Raises:
+            UserError: the file is damaged, cut or not UTF-8, or a time cannot be read.
+        """
+        labelled = _is_labelled(file)
+        kinds = {**dict.fromkeys(COLUMNS, pa.string()), "user_id": REPEATING}
+        names = ["user_id", "time", "history", *["impressions"][:labelled]]
+        types = csv.ConvertOptions(column_types=kinds, include_columns=names)
+        first, shown, longest = self._rows, None, Longest()
+        users: list[tuple[Numbers, pa.StringArray]] = []
+        histories: list[pa.StringArray] = []
+
+        def take(users: list[tuple[Numbers, pa.StringArray]], histories: list[pa.StringArray]) -> None:
+            for part in users:
+                self._users.add(*part)
+            longest.add(self._users.flush(), histories)
+
+        with ThreadPoolExecutor(1) as aside:  # takes what was read beside the reading of what follows
+            taken = []
+            for block in text_batches(file, unquoted(), types, COLUMNS):
+                self._times.append(_seconds(file, block.column("time"), self._rows - first))
+                if labelled:
+                    shown = block.column("impressions")
+                    rows, items = clicks_in(shown)
+                    self._items.add(*encoded(items))
+                    self._of_histories.append((False, len(rows)))
+                    self._click_rows.append(rows + self._rows)
+                users.append(encoded(block.column("user_id")))
+                histories.append(block.column("history"))
+                self._rows += len(block)
+                if sum(map(len, histories)) >= ROWS_AT_ONCE:
+                    taken.append(aside.submit(take, users, histories))
+                    users, histories = [], []
+            taken.append(aside.submit(take, users, histories))
+            for part in taken:
+                part.result()
+        self._beside += longest.sizes
+        self._add_histories(*longest.finish())
+        last = shown[-1].as_py().split() if shown is not None and len(shown) else []
+        if last and last[-1][-2:] not in ("-0", "-1"):
+            raise UserError(
+                f"{file} breaks off in row {self._rows - first}: its last impression, {last[-1]}, has no -0 or -1"
+                " behind it.",
+                "Download or unzip the official file again.",
+            )
+        return self._rows - first, labelled
+
+    def _add_histories(self, owners: Numbers, texts: pa.StringArray) -> None:
+        """Take a part's histories as items."""
+        self._owners.append(owners)
+        self._sizes.append(pc.binary_length(texts).to_numpy())
+        slices = [texts.slice(first, HISTORIES_AT_ONCE) for first in range(0, len(texts), HISTORIES_AT_ONCE)]
+        with ThreadPoolExecutor() as pool:
+            for lengths, codes, values in pool.map(_items_of, slices):
+                self._lengths.append(lengths)
+                self._items.add(codes, values)
+                self._of_histories.append((True, len(codes)))
+
+    def finish(self) -> Impressions:
+        """What was read."""
+        users, user_ids = self._users.finish()
+        items, item_ids = self._items.finish()
+        kinds, counts = zip(*self._of_histories, strict=True) if self._of_histories else ((True,), (0,))
+        of_histories = np.repeat(kinds, counts)
+        none = np.zeros(0, np.int32)
+        return Impressions(
+            users,
+            user_ids,
+            np.concatenate([none, *self._times], dtype=np.int64),
+            np.concatenate([none, *self._beside]),
+            np.concatenate([none, *self._owners]),
+            np.concatenate([none, *self._sizes]),
+            items[of_histories],
+            np.cumsum(np.concatenate(self._lengths)),
+            np.concatenate([none, *self._click_rows], dtype=np.int32, casting="same_kind"),
+            items[~of_histories],
+            item_ids,
+        )
+
+
+class Longest:
+    """The longest text of each user, the first of equally long ones.
+
+    Attributes:
+        sizes: Bytes of all texts, by call of `add`.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: list[Numbers] = []
+        self._best = np.zeros(0, np.int32)  # [users]
+        self._owners: list[Numbers] = []
+        self._texts: list[pa.StringArray] = []
+
+    def add(self, users: Numbers, texts: list[pa.StringArray]) -> None:
+        """Take texts and whose they are. [rows]"""
+        sizes = np.concatenate([np.zeros(0, np.int32), *(pc.binary_length(part).to_numpy() for part in texts)])
+        self.sizes.append(sizes)
+        if not len(users):
+            return
+        more = np.zeros(max(0, int(users.max()) + 1 - len(self._best)), np.int32)
+        self._best = np.concatenate([self._best, more])
+        longer = np.flatnonzero(sizes > self._best[users])
+        np.maximum.at(self._best, users[longer], sizes[longer])
+        longest = longer[sizes[longer] == self._best[users[longer]]]
+        rows = np.sort(longest[np.unique(users[longest], return_index=True)[1]])
+        self._owners.append(users[rows])
+        self._texts += pa.chunked_array(texts).take(pa.array(rows)).chunks
+
+    def finish(self) -> tuple[Numbers, pa.StringArray]:
+        """Whose texts, and the texts, one a user that has any."""
+        owners = np.concatenate([np.zeros(0, np.int32), *self._owners])
+        # A longer one that came later stands behind the one it replaces.
+        last = np.zeros(len(self._best), np.int64)
+        last[owners] = np.arange(len(owners))
+        kept = last[owners] == np.arange(len(owners))
+        texts = pa.concat_arrays(self._texts) if self._texts else pa.array([], pa.string())
+        return owners[kept], texts if kept.all() else texts.filter(pa.array(kept))
+
+
+def _is_labelled(file: RawFile) -> bool:
+    """Whether a part says what was clicked: its first rows do, or none does."""
+    types = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=["impressions"])
+    shown = next(text_batches(file, unquoted(), types, COLUMNS)).column("impressions")
+    return bool(pc.any(pc.match_substring_regex(shown, LABELS)).as_py())
+
+
+def _items_of(histories: pa.StringArray) -> tuple[Ints, Numbers, pa.StringArray]:
+    """The items of histories in turn: how many each has, and codes of distinct ids."""
+    rows, items = words(histories)
+    return np.bincount(rows, minlength=len(histories)), *encoded(items)
+
+
+def clicks_in(shown: pa.StringArray) -> tuple[Ints, pa.StringArray]:
+    """The clicked items of impressions, and the row each stands in: words that end in `-1`, without it.
+
+    Example: `["N5-0 N7-1", "N7-0", "N2-1 N3-1"]` give `[0, 2, 2]` and `["N7", "N2", "N3"]`.
+
+    Most of a log is what was shown in vain, so its bytes are searched instead of cutting it into words.
+    """
+    _, bounds, data = shown.buffers()
+    starts = np.frombuffer(bounds, np.int32)[shown.offset : shown.offset + len(shown) + 1]
+    text = np.frombuffer(data if data is not None else b"", np.uint8)[: starts[-1]]
+    dashes = np.flatnonzero(text[starts[0] : -1] == ord("-")) + starts[0]
+    dashes = dashes[text[dashes + 1] == ord("1")]
+    rows = np.searchsorted(starts, dashes, "right") - 1
+    behind, stops = dashes + 2, starts[rows + 1]
+    ends, inside = behind == stops, behind < stops
+    ends[inside] = text[behind[inside]] == ord(" ")
+    rows, ends_at = rows[ends], dashes[ends]
+    begins, open_ones = ends_at.copy(), np.arange(len(ends_at))
+    while len(open_ones):
+        before = begins[open_ones] - 1
+        inside = before >= starts[rows[open_ones]]
+        inside[inside] = text[before[inside]] != ord(" ")
+        open_ones = open_ones[inside]
+        begins[open_ones] -= 1
+    lengths = ends_at - begins
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    places = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], lengths)
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(text[places])]
+    return rows, pa.Array.from_buffers(pa.string(), len(lengths), buffers)
+
+
+def header_error(file: RawFile) -> UserError:
+    """The error for a header in a file that has none."""
+    return UserError(f"{file} begins with a header, which the official file has not.", "Remove its first line.")
+
+
+def _seconds(file: RawFile, column: pa.StringArray, row: int) -> Ints:
+    """Times of a block that begins behind `row` rows, in seconds. [rows]"""
+    times = pc.strptime(column, format=TIME, unit="s", error_is_null=True)
+    if times.null_count:
+        wrong = int(pc.index(pc.is_null(times), True).as_py())
+        said = column[wrong].as_py()
+        if row + wrong == 0 and not any(letter.isdigit() for letter in said):
+            raise header_error(file)
+        raise UserError(
+            f"{file} has no time like 11/12/2019 2:14:46 PM in row {row + wrong + 1}, but {said!r}.",
+            "Download or unzip the official file again.",
+        )
+    return times.cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
