@@ -10,8 +10,9 @@ from pyarrow import csv
 from plmrs.config import RawOptions
 from plmrs.data.sources import texts
 from plmrs.data.sources.files import RawFile, text_batches, unquoted
-from plmrs.data.sources.mind_behaviors import Behaviors, header_error
+from plmrs.data.sources.mind_behaviors import Behaviors, Impressions, header_error
 from plmrs.data.sources.mind_histories import RULES, join
+from plmrs.data.sources.mind_ids import NotPlainError
 from plmrs.data.sources.places import damaged_zips, not_found, raw_files
 from plmrs.data.sources.source import SECONDS, Source, Tally, first_texts, measured
 from plmrs.data.sources.texts import Wording, wording
@@ -93,14 +94,16 @@ def read(parts: Sequence[Part], options: RawOptions) -> Source:
     files = measured(list(dict.fromkeys(path for part in parts for path in (part.news.path, part.behaviors.path))))
     news = [_read_news(part.news, words) for part in parts]
     items, repeated = first_texts(pa.concat_tables(news))
-    behaviors = Behaviors()
+    try:
+        seen, sizes = _read_behaviors(parts, plain=True)
+    except NotPlainError:
+        seen, sizes = _read_behaviors(parts, plain=False)
     read = []
-    for part, table in zip(parts, news, strict=True):
-        impressions, labelled = behaviors.add(part.behaviors)
+    for part, table, (impressions, labelled) in zip(parts, news, sizes, strict=True):
         silent = "" if labelled else ", which does not say what was clicked"
         read.append(Tally("items", table.num_rows, f"{part.name}/news.tsv"))
         read.append(Tally("impressions", impressions, f"{part.name}/behaviors.tsv{silent}"))
-    interactions, dropped = join(behaviors.finish())
+    interactions, dropped = join(seen)
     return Source(
         items,
         interactions,
@@ -111,6 +114,13 @@ def read(parts: Sequence[Part], options: RawOptions) -> Source:
         rules=(*RULES, texts.RULE),
         options={"texts": list(words.fields), "between_texts": list(words.between)},
     )
+
+
+def _read_behaviors(parts: Sequence[Part], plain: bool) -> tuple[Impressions, list[tuple[int, bool]]]:
+    """The impressions of all parts; of each part, how many there are and whether it says what was clicked."""
+    behaviors = Behaviors(plain)
+    sizes = [behaviors.add(part.behaviors) for part in parts]
+    return behaviors.finish(), sizes
 
 
 def _read_news(file: RawFile, words: Wording) -> pa.Table:

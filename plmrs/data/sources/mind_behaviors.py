@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from plmrs.data.sources.files import REPEATING, RawFile, text_batches, unquoted
-from plmrs.data.sources.numbering import Numbering, encoded
-from plmrs.data.sources.sequences import words
+from plmrs.data.sources.files import RawFile, text_batches, unquoted
+from plmrs.data.sources.mind_ids import NotPlainError, PlainIds, TextIds
 from plmrs.errors import UserError
 
 COLUMNS = ("impression_id", "user_id", "time", "history", "impressions")
@@ -59,10 +58,14 @@ class Behaviors:
     """Reads `behaviors.tsv` of part after part, a block at a time.
 
     Of what was shown only the clicked items outlive their block, of a part's histories the longest of each user.
+
+    Args:
+        plain: Whether all ids are as the owner writes them, `U13740` and `N55189`.
     """
 
-    def __init__(self) -> None:
-        self._users, self._items = Numbering(), Numbering()
+    def __init__(self, plain: bool) -> None:
+        self._users: PlainIds | TextIds = PlainIds("U") if plain else TextIds(lists=False)
+        self._items: PlainIds | TextIds = PlainIds("N") if plain else TextIds(lists=True)
         self._times: list[Ints] = []
         self._beside: list[Numbers] = []
         self._click_rows: list[Ints] = []
@@ -77,18 +80,19 @@ class Behaviors:
 
         Raises:
             UserError: the file is damaged, cut or not UTF-8, or a time cannot be read.
+            NotPlainError: ids should be plain, and one is not.
         """
         labelled = _is_labelled(file)
-        kinds = {**dict.fromkeys(COLUMNS, pa.string()), "user_id": REPEATING}
         names = ["user_id", "time", "history", *["impressions"][:labelled]]
-        types = csv.ConvertOptions(column_types=kinds, include_columns=names)
+        types = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=names)
         first, shown, longest = self._rows, None, Longest()
-        users: list[tuple[Numbers, pa.StringArray]] = []
+        users: list[pa.StringArray] = []
         histories: list[pa.StringArray] = []
 
-        def take(users: list[tuple[Numbers, pa.StringArray]], histories: list[pa.StringArray]) -> None:
+        def take(users: list[pa.StringArray], histories: list[pa.StringArray]) -> None:
             for part in users:
-                self._users.add(*part)
+                if (self._users.add(part) != 1).any():
+                    raise NotPlainError
             longest.add(self._users.flush(), histories)
 
         with ThreadPoolExecutor(1) as aside:  # takes what was read beside the reading of what follows
@@ -98,10 +102,10 @@ class Behaviors:
                 if labelled:
                     shown = block.column("impressions")
                     rows, items = clicks_in(shown)
-                    self._items.add(*encoded(items))
+                    rows = rows[self._items.add(items) > 0]  # a lone -1 says of nothing that it was clicked
                     self._of_histories.append((False, len(rows)))
                     self._click_rows.append(rows + self._rows)
-                users.append(encoded(block.column("user_id")))
+                users.append(block.column("user_id"))
                 histories.append(block.column("history"))
                 self._rows += len(block)
                 if sum(map(len, histories)) >= ROWS_AT_ONCE:
@@ -125,12 +129,10 @@ class Behaviors:
         """Take a part's histories as items."""
         self._owners.append(owners)
         self._sizes.append(pc.binary_length(texts).to_numpy())
-        slices = [texts.slice(first, HISTORIES_AT_ONCE) for first in range(0, len(texts), HISTORIES_AT_ONCE)]
-        with ThreadPoolExecutor() as pool:
-            for lengths, codes, values in pool.map(_items_of, slices):
-                self._lengths.append(lengths)
-                self._items.add(codes, values)
-                self._of_histories.append((True, len(codes)))
+        for first in range(0, len(texts), HISTORIES_AT_ONCE):
+            lengths = self._items.add(texts.slice(first, HISTORIES_AT_ONCE))
+            self._lengths.append(lengths)
+            self._of_histories.append((True, int(lengths.sum())))
 
     def finish(self) -> Impressions:
         """What was read."""
@@ -144,7 +146,7 @@ class Behaviors:
             user_ids,
             np.concatenate([none, *self._times], dtype=np.int64),
             np.concatenate([none, *self._beside]),
-            np.concatenate([none, *self._owners]),
+            self._users.codes_of(np.concatenate([none, *self._owners])),
             np.concatenate([none, *self._sizes]),
             items[of_histories],
             np.cumsum(np.concatenate(self._lengths)),
@@ -198,12 +200,6 @@ def _is_labelled(file: RawFile) -> bool:
     types = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=["impressions"])
     shown = next(text_batches(file, unquoted(), types, COLUMNS)).column("impressions")
     return bool(pc.any(pc.match_substring_regex(shown, LABELS)).as_py())
-
-
-def _items_of(histories: pa.StringArray) -> tuple[Ints, Numbers, pa.StringArray]:
-    """The items of histories in turn: how many each has, and codes of distinct ids."""
-    rows, items = words(histories)
-    return np.bincount(rows, minlength=len(histories)), *encoded(items)
 
 
 def clicks_in(shown: pa.StringArray) -> tuple[Ints, pa.StringArray]:

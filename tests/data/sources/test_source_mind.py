@@ -124,23 +124,24 @@ def joined_by_hand(parts: list[str]) -> tuple[dict[str, list[str]], dict[str, in
     return {user: items for user, items in joined.items() if items}, dropped
 
 
-def random_part(rng: np.random.Generator, day: int, n_rows: int, n_users: int, n_items: int) -> str:
+def random_part(rng: np.random.Generator, day: int, n_rows: int, n_users: int, n_items: int, letter: str) -> str:
     lines = []
     for number in range(n_rows):
         user = rng.integers(n_users)
         # Mostly the user's one history of this part, at times cut short.
         own = np.random.default_rng([user, rng.integers(9) // 8, day]).integers(n_items, size=user % 7)
-        history = " ".join(f"N{item}" for item in own)[: rng.integers(1, 99)].strip()
-        shown = " ".join(f"N{item}-{rng.integers(2)}" for item in rng.integers(n_items, size=rng.integers(1, 4)))
+        history = " ".join(f"{letter}{item}" for item in own)[: rng.integers(1, 99)].strip()
+        shown = " ".join(f"{letter}{item}-{rng.integers(2)}" for item in rng.integers(n_items, size=rng.integers(1, 4)))
         time = f"11/{day + rng.integers(3)}/2019 {rng.integers(1, 13)}:00:00 {rng.choice(['AM', 'PM'])}"
         lines.append(f"{number}\tU{user}\t{time}\t{history}\t{shown}\n")
     return "".join(lines)
 
 
 @pytest.mark.parametrize("small", [False, True], ids=["at once", "in many blocks"])
+@pytest.mark.parametrize("letter", ["N", "X0"], ids=["plain ids", "other ids"])
 @pytest.mark.parametrize("sizes", [(300, 60, 12), (200, 5, 30), (500, 400, 4)])
 def test_random_logs_are_joined_as_by_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int, int], small: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int, int], letter: str, small: bool
 ):
     if small:
         monkeypatch.setattr(files, "BLOCK", 400)
@@ -151,7 +152,7 @@ def test_random_logs_are_joined_as_by_hand(
     for seed in range(3):
         rng, parts = np.random.default_rng([*sizes, seed]), []
         for part, day in (("train", 9), ("dev", 15)):
-            parts.append(random_part(rng, day, *sizes))
+            parts.append(random_part(rng, day, *sizes, letter))
             write(tmp_path / str(seed) / f"MINDsmall_{part}", TRAIN_NEWS, parts[-1])
         source = read(tmp_path / str(seed))
         joined, dropped = joined_by_hand(parts)
@@ -332,7 +333,7 @@ def test_nasty_rows(tmp_path: Path):
     assert source.items.to_pydict() == {
         "item_id": ["N01", "N1", "N2"], "text": ["„Ünïcode“ 数字 x", "One", "'"], "category": ["news"] * 3,
     }  # fmt: skip
-    assert sequences(source) == {"007": ["N1", "N01", "N2", "N404"], "U2": ["N1", "N01", "", "N-1"]}
+    assert sequences(source) == {"007": ["N1", "N01", "N2", "N404"], "U2": ["N1", "N01", "N-1"]}
     assert [tally.count for tally in source.dropped] == [1, 0, 0]
     assert source.interactions.user_ids.to_pylist() == ["007", "U2", "7"]
 
