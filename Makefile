@@ -28,7 +28,7 @@ demo: $(VENV)/installed-demo
 	$(call plmrs,inspect)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile -m "not slow and not gpu"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

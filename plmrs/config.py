@@ -7,7 +7,7 @@ unique within a verb, so a configuration is one flat mapping. A verb's configura
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from plmrs.section import Bundle, Section, option
 from plmrs.workspace import Workspace
@@ -128,7 +128,33 @@ class PreinferOptions(Section):
 
     panel = "Computation"
     batch_size: Positive | None = option(None, "Texts a batch. Default: as many as make 4,096 tokens.")
-    precision: Literal["auto", "32", "bf16"] = option("auto", "PLM weights; auto: bf16 where the device has it.")
+    precision: Literal["auto", "32", "bf16", "fp16"] = option(
+        "auto", "Weights and states of the PLM; auto: bf16 where the device computes in it, else 32."
+    )
+    dtype: Literal["float16", "bfloat16", "float32"] = option("float16", "How the cache stores states.")
+    keep_tokens: bool = option(False, "Also store the final states of every token, not just pooled vectors.")
+    max_memory: ByteSize | None = option(
+        None, "Memory for the PLM, as in 8GiB: how many of its blocks are held at once. Default: what the device has."
+    )
+    keep_intermediate: bool = option(False, "Keep the states between groups of blocks.")
+    dry_run: bool = option(False, "Say what would be done, and what it takes, and stop.")
+
+
+class BoundaryOptions(Section):
+    """Which blocks of the PLM stay frozen."""
+
+    panel = "Language model"
+    plm_last_n_unfreeze: Annotated[int, Field(ge=-1)] = option(
+        0, "Blocks at the PLM's end that are to be trained: states are stored before them; 0 stores pooled vectors."
+    )
+
+
+class NodeOptions(Section):
+    """Several machines on a shared folder."""
+
+    panel = "Devices"
+    num_nodes: Positive | None = option(None, "Machines that share the work. Default: as SLURM or torchrun say, or 1.")
+    node_rank: Annotated[int, Field(ge=0)] | None = option(None, "This machine's number, from 0. Default: likewise.")
 
 
 class DeviceOptions(Section):
@@ -213,10 +239,19 @@ class EvaluateOptions(Section):
 
 
 class InspectOptions(Section):
-    """What `inspect` shows."""
+    """What `inspect` shows, and does to a cache."""
 
     panel = "What is shown"
     plot: bool = option(False, "Also draw a data set's distributions as PNG files, into its folder.")
+    verify: bool = option(False, "Compare every unit of a cache with its checksums, and recompute some of its texts.")
+    repair: bool = option(False, "Make again what is damaged or missing in a cache, and nothing else.")
+    max_memory: ByteSize | None = option(
+        None, "Memory for a PLM, as in 8GiB: how many of its blocks are held at once. Default: what the device has."
+    )
+    precision: Literal["auto", "32", "bf16", "fp16"] = option(
+        "auto", "Weights and states a PLM is reckoned with; auto: bf16 where the device computes in it, else 32."
+    )
+    tokenized_len: Positive = option(15, "Tokens a text that a PLM's bytes on disk are reckoned with.")
 
 
 class VerbConfig(Bundle):
@@ -241,8 +276,10 @@ class PreinferConfig(VerbConfig):
 
     data: DatasetOptions = DatasetOptions()
     plm: PlmOptions = PlmOptions()
+    boundary: BoundaryOptions = BoundaryOptions()
     compute: PreinferOptions = PreinferOptions()
     device: DeviceOptions = DeviceOptions()
+    nodes: NodeOptions = NodeOptions()
 
 
 class TrainConfig(VerbConfig):

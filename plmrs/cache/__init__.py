@@ -1,1 +1,1 @@
-"""Item vectors on disk: made in units, checked, read."""
+"""States of a data set's texts on disk: made in units, checked, gathered."""

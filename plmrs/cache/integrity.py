@@ -1,72 +1,56 @@
-"""Why a cache can be believed: done-marks written after the data, checksums read with it, fingerprints compared first.
+"""Whether a cache can be believed, and whether it is the one that is wanted.
 
-zarr gives a missing chunk out as its fill value without a word. So the fill value is NaN, which no stored vector holds,
-and a unit of work counts as done only when its mark, written last, lies in `done`.
+zarr gives a missing chunk out as its fill value without a word. So the fill value is NaN, which no stored vector holds;
+a unit counts as done only with its mark, and its chunks are compared with the checksums in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from plmrs.cache.marks import DONE, done_units
 from plmrs.data.dataset import Dataset
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm
-from plmrs.workspace import fingerprint, read_json, write_json
 
 if TYPE_CHECKING:
     from plmrs.cache.store import Cache
 
-DONE = "done"
 
-DEPENDS = (
-    "format", "boundary", "texts_fingerprint", "n_items", "plm_identity", "tokenized_len", "precision", "dtype",
-    "poolings", "hidden_size", "unit_rows",
-)  # fmt: skip
-"""What of a manifest decides the bytes of its cache, and so makes its fingerprint."""
+class Damage(NamedTuple):
+    """An array of a unit that is not what was written, and the clause that says why."""
 
-
-def cache_fingerprint(manifest: Mapping[str, Any]) -> str:
-    """The fingerprint that a cache with this manifest has."""
-    return fingerprint({key: manifest.get(key) for key in DEPENDS})
+    unit: int
+    array: str
+    reason: str
 
 
-def mark_done(path: Path, unit: int, counts: Mapping[str, int]) -> None:
-    """Say that a unit's chunks are written; `counts` holds what it took, as in texts and tokens."""
-    write_json(path / DONE / f"{unit}.json", counts)
+def drop_units(cache: Cache, units: Iterable[int]) -> None:
+    """Remove the done-marks of some units, so that they are made again."""
+    for unit in units:
+        (cache.path / DONE / f"{unit}.json").unlink(missing_ok=True)
 
 
-def done_units(path: Path) -> set[int]:
-    """The units with a done-mark."""
-    return {int(mark.stem) for mark in (path / DONE).glob("*.json") if mark.stem.isdecimal()}
+def verify(cache: Cache, advance: Callable[[int], None] | None = None) -> list[Damage]:
+    """Read all that is marked as done and compare it with its marks; what is not marked is not named.
 
+    Args:
+        cache: Complete or not.
+        advance: Called with 1 after every unit.
 
-def done_counts(path: Path, unit: int) -> dict[str, int]:
-    """What a finished unit took."""
-    return read_json(path / DONE / f"{unit}.json")
-
-
-def verified_rows(cache: Cache, pooling: str, array: Any, unit: int) -> NDArray[np.float16]:
-    """A unit's rows [rows of the unit, H] of the zarr array of a pooling, their checksum compared.
+    Returns:
+        What is damaged, by unit.
 
     Raises:
-        UserError: its chunk is damaged, cut or gone.
+        UserError: the tables beside the states are damaged, or the store cannot be reached.
     """
-    reason = "its chunk is missing"
-    try:
-        rows: NDArray[np.float16] = np.asarray(array[cache.rows(unit)])
-        if not np.isnan(rows).any():
-            return rows
-    except (OSError, ValueError) as error:  # zarr raises ValueError for a checksum that does not fit.
-        reason = str(error).split(". ")[0].rstrip(".")
-    raise UserError(
-        f"Unit {unit} of {pooling} in the cache {cache.path} is damaged: {reason}.",
-        f"Remove {cache.path / DONE / f'{unit}.json'} and run `plmrs preinfer` as before: it redoes this unit.",
-    )
+    found: list[Damage] = []
+    for unit in sorted(done_units(cache.place) & set(range(cache.n_units))):
+        found += filter(None, (cache.damage(unit, array) for array in cache.arrays))
+        if advance is not None:
+            advance(1)
+    return found
 
 
 def check_cache(
@@ -81,11 +65,11 @@ def check_cache(
     differences = cache_differences(cache, dataset, plm, tokenized_len)
     again = f"plmrs preinfer --dataset {dataset.name} --plm {plm.name if plm else cache.plm}"
     if differences:
-        raise UserError(f"The cache {cache.path} does not fit: {'; '.join(differences)}.", f"Make one: `{again}`.")
+        raise UserError(f"The cache {cache.place} does not fit: {'; '.join(differences)}.", f"Make one: `{again}`.")
     missing = cache.units_missing()
     if complete and missing:
         raise UserError(
-            f"The cache {cache.path} is not complete: {len(missing)} of {cache.n_units} units are missing.",
+            f"The cache {cache.place} is not complete: {len(missing)} of {cache.n_units} units are missing.",
             f"Complete it: `{again}`.",
         )
 

@@ -1,145 +1,138 @@
-"""plmrs inspect: what is prepared, cached and trained, and the details of one of them."""
+"""plmrs inspect: what is prepared, cached and trained, the details of one of them, and whether a cache is sound."""
 
-import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
-from plmrs.cache.store import Cache, list_caches, open_cache
-from plmrs.config import InspectConfig
+from plmrs.cache.manifest import MANIFEST as CACHE_MANIFEST
+from plmrs.cache.store import Cache, open_cache
+from plmrs.config import InspectConfig, InspectOptions
 from plmrs.data.dataset import MANIFEST as DATASET_MANIFEST
 from plmrs.data.dataset import open_dataset, prepared_names
 from plmrs.errors import UserError
 from plmrs.inspect.cache import cache_tables
 from plmrs.inspect.dataset import dataset_tables
+from plmrs.inspect.lists import lists
+from plmrs.inspect.plm import plm_tables, without_flag
+from plmrs.inspect.repair import repaired
 from plmrs.inspect.run import run_tables
+from plmrs.inspect.verify import verified
 from plmrs.model.run import open_run, run_names
-from plmrs.report import Cell, Progress, Table
-from plmrs.workspace import Workspace
-
-Thing = TypeVar("Thing")
+from plmrs.origins import did_you_mean
+from plmrs.plm.checkpoint import ALIAS, Plm, find_configuration
+from plmrs.report import Progress, Table
+from plmrs.workspace import PARTIAL, Workspace
 
 
 def inspect(what: str | None, config: InspectConfig, progress: Progress) -> list[Table]:
     """What a workspace holds, or one thing's details.
 
     Args:
-        what: A data set's, run's or cache's name or path; None lists all.
-        config: The workspace, and whether a data set's distributions are drawn.
+        what: A data set's, run's or cache's name or path, a cache's fingerprint, or a PLM's name or folder; None lists
+            all.
+        config: The workspace, and what is shown of the thing or done to it.
         progress: Where it tells what it finds.
 
     Raises:
         UserError: nothing is called so, or it is damaged.
     """
-    workspace, plot = config.workspace.open(), config.shown.plot
+    workspace, options = config.workspace.open(), config.shown
     if what is None:
-        if plot:
-            raise UserError("--plot draws a data set: which one?", "Name it: `plmrs inspect NAME --plot`.")
-        return _lists(workspace, progress)
+        for flag, kind in (("plot", "draws a data set"), ("verify", "checks a cache"), ("repair", "mends a cache")):
+            if getattr(options, flag):
+                raise UserError(f"--{flag} {kind}: which one?", f"Name it: `plmrs inspect NAME --{flag}`.")
+        return lists(workspace, progress)
+    dataset = _dataset(what, workspace)
+    if dataset is not None:
+        _refuse(what, "a data set", options)
+        return dataset_tables(open_dataset(*dataset), options.plot)
+    if options.plot:
+        progress.warn("--plot draws data sets only.")
+    if _is_run(what, workspace):
+        _refuse(what, "a run", options)
+        return run_tables(open_run(workspace, what))
+    cache = _cache(what, workspace)
+    if cache is not None:
+        return _cache_tables(cache, workspace, options, progress)
+    if what == ALIAS or "/" in what or (Path(what) / "config.json").is_file():
+        _refuse(what, "a language model", options)
+        return plm_tables(_plm(what, workspace), options)
+    raise _unknown(what, workspace)
+
+
+def _dataset(what: str, workspace: Workspace) -> tuple[Workspace, str] | None:
+    """The data set of a name or path, and the workspace it lies in."""
     if what in prepared_names(workspace):
-        return dataset_tables(open_dataset(workspace, what), plot)
+        return workspace, what
     path = Path(what)
     if (path / DATASET_MANIFEST).is_file() and path.parent.name == "prepared":
-        return dataset_tables(open_dataset(Workspace(path.absolute().parents[1], workspace.runs), path.name), plot)
-    if plot:
-        progress.warn("--plot draws data sets only.")
-    caches = [cache for cache in list_caches(workspace) if what in _names(cache)]
-    if caches or path.suffix == ".zarr":
-        return cache_tables(caches[0] if caches else open_cache(path))
-    if path.exists() or workspace.run(what).exists():
-        return run_tables(open_run(workspace, what))
-    known = [*prepared_names(workspace), *run_names(workspace), *(cache.path.stem for cache in list_caches(workspace))]
-    raise UserError(
-        f"There is no data set, cache or run {what}.",
-        f"There are: {', '.join(known)}." if known else "Make a data set first: `plmrs prepare demo`.",
-    )
+        return Workspace(path.absolute().parents[1], workspace.runs), path.name
+    return None
 
 
-def _names(cache: Cache) -> set[str]:
-    return {cache.path.name, cache.path.stem, cache.fingerprint}
+def _is_run(what: str, workspace: Workspace) -> bool:
+    path = Path(what)
+    other = path.suffix == ".zarr" or any((path / file).is_file() for file in (CACHE_MANIFEST, "config.json"))
+    return (path.exists() and not other) or (not path.is_absolute() and workspace.run(what).exists())
 
 
-def _lists(workspace: Workspace, progress: Progress) -> list[Table]:
-    tables = [_prepared(workspace, progress), _cached(workspace), _trained(workspace, progress)]
-    found = [table for table in tables if table.rows]
-    if not found:
-        progress.say(f"Nothing is prepared below {workspace.root} nor trained below {workspace.runs} yet.")
-    return found
+def _cache(what: str, workspace: Workspace) -> Cache | None:
+    """The cache of a name, stem or fingerprint, or of a path or URL.
+
+    Raises:
+        UserError: several are called so, or it is damaged.
+    """
+    # By the names of folders, so that one that cannot be opened says why.
+    paths = [path for path in _cache_paths(workspace) if what in {path.name, path.stem, path.stem.rpartition("-")[2]}]
+    if len(paths) > 1:
+        both = " or ".join(map(str, paths))
+        raise UserError(f"{len(paths)} caches are called {what}.", f"Name one by its path: {both}.")
+    if paths:
+        return open_cache(paths[0])
+    path = Path(what)
+    return open_cache(what) if "://" in what or path.suffix == ".zarr" or (path / CACHE_MANIFEST).is_file() else None
 
 
-def _opened(
-    opener: Callable[[Workspace, str], Thing], workspace: Workspace, names: list[str], progress: Progress
-) -> Iterator[Thing]:
-    """What can be opened of these; a damaged one is told and left out, so that it hides no other."""
-    for name in names:
-        try:
-            yield opener(workspace, name)
-        except UserError as error:
-            progress.warn(error.message)
+def _cache_paths(workspace: Workspace) -> Iterator[Path]:
+    caches = workspace.caches("any").parent
+    return (path for path in sorted(caches.glob("*/*/*.zarr")) if PARTIAL not in path.name)
 
 
-def _prepared(workspace: Workspace, progress: Progress) -> Table:
-    rows: list[list[Cell]] = []
-    for dataset in _opened(open_dataset, workspace, prepared_names(workspace), progress):
-        count = len(dataset.histories.items)
-        rows.append(
-            [
-                dataset.name,
-                dataset.n_users,
-                dataset.n_items,
-                count,
-                dataset.manifest["split"]["method"],
-                dataset.fingerprint,
-                _minute(dataset.manifest["created"]),
-            ]
-        )
-    columns = ["data set", "users", "items", "interactions", "split", "fingerprint", "prepared"]
-    return Table("Prepared", columns, rows)
+def _cache_tables(cache: Cache, workspace: Workspace, options: InspectOptions, progress: Progress) -> list[Table]:
+    notes, above = [], cache.path.absolute().parents
+    if cache.url is None and len(above) > 3 and above[2].name == "cache":
+        workspace = Workspace(above[3], workspace.runs)  # It may lie in another one, with its data set.
+    if options.repair:
+        notes.append(repaired(cache, workspace, options, progress))
+    if options.verify:
+        notes.append(verified(cache, workspace, options, progress))
+    return cache_tables(cache, *notes)
 
 
-def _cached(workspace: Workspace) -> Table:
-    rows: list[list[Cell]] = [
-        [
-            str(cache.manifest["dataset"]),
-            str(cache.manifest["plm"]),
-            cache.path.stem,
-            cache.n_items,
-            "complete" if cache.is_complete else f"{len(cache.units_missing())} units missing",
-            _minute((cache.path / "zarr.json").stat().st_mtime),
-        ]
-        for cache in list_caches(workspace)
-    ]
-    return Table("Cached", ["data set", "language model", "cache", "items", "state", "made"], rows)
+def _refuse(what: str, kind: str, options: InspectOptions) -> None:
+    """Refuse what is done to caches alone."""
+    for flag in ("verify", "repair"):
+        if getattr(options, flag):
+            raise UserError(f"--{flag} is for caches; {what} is {kind}.", "`plmrs inspect` lists caches.")
 
 
-def _trained(workspace: Workspace, progress: Progress) -> Table:
-    rows: list[list[Cell]] = []
-    for run in _opened(open_run, workspace, run_names(workspace), progress):
-        result, evaluated = run.metrics, run.test_metrics
-        rows.append(
-            [
-                run.name,
-                run.manifest["dataset"],
-                run.config.model.input_type,
-                run.manifest["plm"] or "",
-                f"{result['best_epoch']} of {result['epochs']}" if result else "unfinished",
-                result["validation"].get("NDCG@10") if result else None,
-                _own(evaluated, "NDCG@10") if evaluated else None,
-                _minute(run.manifest["created"]),
-            ]
-        )
-    columns = ["run", "data set", "input", "language model", "best epoch", "val NDCG@10", "test NDCG@10", "begun"]
-    return Table("Trained", columns, rows)
+def _plm(what: str, workspace: Workspace) -> Plm:
+    try:
+        return find_configuration(what)
+    except UserError as error:
+        told = without_flag(error)
+        near = "" if Path(what).exists() else did_you_mean(what, _known(workspace))
+        if near:
+            raise UserError(f"There is no data set, cache or run {what}, and {told.message}", near) from error
+        raise told from error
 
 
-def _own(evaluated: dict[str, Any], name: str) -> float | None:
-    """The model's own value of a metric over all users: the first method of a result."""
-    value: float | None = next(iter(evaluated["metrics"]["all"].values())).get(name)
-    return value
+def _unknown(what: str, workspace: Workspace) -> UserError:
+    known = _known(workspace)
+    there = f"There are: {', '.join(known)}." if known else "Make a data set first: `plmrs prepare demo`."
+    return UserError(f"There is no data set, cache or run {what}.", did_you_mean(what, [*known, ALIAS]) or there)
 
 
-def _minute(made: float | str) -> str:
-    """A time, in seconds since 1970 or as ISO text, to the minute, in local time."""
-    if isinstance(made, str):
-        made = datetime.datetime.fromisoformat(made).timestamp()
-    return datetime.datetime.fromtimestamp(made).astimezone().strftime("%Y-%m-%d %H:%M")
+def _known(workspace: Workspace) -> list[str]:
+    """What can be named."""
+    caches = [path.stem for path in _cache_paths(workspace)]
+    return [*prepared_names(workspace), *run_names(workspace), *caches]

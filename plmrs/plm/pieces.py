@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import AGAIN, Plm, family
-from plmrs.plm.load import quiet
+from plmrs.plm.quiet import quiet
 from plmrs.plm.tensors import read_tensors
 
 
@@ -90,6 +90,11 @@ def load_piece(
 def piece_bytes(plm: Plm, first: int, stop: int, dtype: torch.dtype, embeddings: bool = True) -> int:
     """Bytes of the weights of `load_piece`, from the configuration alone."""
     return sum(tensor.nbytes for tensor in _skeleton(plm, first, stop, dtype, embeddings).state_dict().values())
+
+
+def state_dtype(plm: Plm, dtype: torch.dtype) -> torch.dtype:
+    """The precision of the states between blocks: that of the weights, but float32 for T5 in float16."""
+    return torch.float32 if plm.model_type == "t5" and dtype == torch.float16 else dtype
 
 
 def _skeleton(plm: Plm, first: int, stop: int, dtype: torch.dtype, embeddings: bool) -> Any:

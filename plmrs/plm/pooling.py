@@ -11,7 +11,7 @@ POOLINGS = ("mean", "last", "cls")
 """`mean` over the real tokens, the `last` real token, and the first one, which BERT calls [CLS]."""
 
 
-def pool(hidden: Tensor, mask: Tensor) -> dict[str, Tensor]:
+def pool(hidden: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
     """Pool the states of right-padded texts; padding takes no part.
 
     With states h of a text of 3 tokens in a batch of width 4, `mask` is `1 1 1 0`; `mean` is (h₁ + h₂ + h₃) / 3, `last`
@@ -19,12 +19,15 @@ def pool(hidden: Tensor, mask: Tensor) -> dict[str, Tensor]:
 
     Args:
         hidden: States of the tokens. [texts, tokens, H] of any precision
-        mask: 1 at real tokens, 0 at padding; every text has at least one real token. [texts, tokens] int64
+        mask: 1 at real tokens, 0 at padding; every text has at least one real token. [texts, tokens] int64; None where
+            none is padded
 
     Returns:
         A tensor a name in `POOLINGS`. [texts, H] float32
     """
     hidden = hidden.float()
+    if mask is None:
+        return {"mean": hidden.mean(dim=1), "last": hidden[:, -1], "cls": hidden[:, 0]}
     lengths = mask.sum(dim=1, keepdim=True)  # [texts, 1]
     # A product with the mask would keep a NaN at padding; masked_fill does not.
     real = hidden.masked_fill(~mask.bool().unsqueeze(2), 0.0)

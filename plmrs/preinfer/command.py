@@ -1,44 +1,26 @@
-"""plmrs preinfer: the frozen PLM once over all items, into the data set's cache; what is done is not done again."""
+"""plmrs preinfer: the frozen blocks of a PLM once over all texts, into a cache; what is done is not done again."""
 
-import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-from plmrs.cache.create import cache_path, create_cache, new_manifest, remove_partial
-from plmrs.cache.integrity import cache_differences, done_units
-from plmrs.cache.store import Cache, find_cache, list_caches, open_cache
-from plmrs.config import DeviceOptions, PreinferConfig, PreinferOptions
+from plmrs.cache.manifest import n_bytes
+from plmrs.cache.store import Cache, find_cache, list_caches
+from plmrs.config import BoundaryOptions, DeviceOptions, NodeOptions, PreinferConfig, PreinferOptions
 from plmrs.data.dataset import Dataset, open_dataset
-from plmrs.devices import Devices, resolve_devices
+from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
-from plmrs.plm.checkpoint import Plm, Precision, find_plm
-from plmrs.preinfer.workers import Job, run_here, run_workers
+from plmrs.plm.checkpoint import Plm, find_plm
+from plmrs.preinfer.job import INTERMEDIATE, Job, Work, new_job, run_job, tidy
+from plmrs.preinfer.memory import seconds_a_token
+from plmrs.preinfer.nodes import this_node
+from plmrs.preinfer.plan import Group
 from plmrs.report import Cell, Progress, Table
-from plmrs.workspace import Workspace, lock
+from plmrs.workspace import Workspace
 
 DEFAULT_PLM = "facebook/opt-125m"
 
 
-@dataclass(frozen=True)
-class Work:
-    """What one command computed.
-
-    Attributes:
-        items: Items encoded now.
-        tokens: Tokens that ran for them.
-        seconds: From the loaded PLM to the last unit written.
-        n_cut: Texts of the whole data set that are longer than what is read of them.
-    """
-
-    items: int
-    tokens: int
-    seconds: float
-    n_cut: int
-
-
 def preinfer(config: PreinferConfig, progress: Progress) -> list[Table]:
-    """Make or complete the cache of a data set and a PLM, and tell what it took.
+    """Make or complete the cache of a data set and a PLM, and tell what it took; or tell what it would take.
 
     Raises:
         UserError: as for `make_cache`; no such data set is prepared.
@@ -48,8 +30,14 @@ def preinfer(config: PreinferConfig, progress: Progress) -> list[Table]:
     if config.data.dataset is None:
         progress.say(f"Data set {dataset.name}, the one prepared last.")
     plm = config.plm
-    cache, work = _make(workspace, dataset, plm.plm_name, plm.tokenized_len, config.compute, config.device, progress)
-    return [_table(cache, work)]
+    given = config.boundary, config.compute, config.device, config.nodes
+    found = _find(workspace, dataset, plm.plm_name, plm.tokenized_len, *given, progress)
+    if isinstance(found, Cache):
+        return [_table(found, None, None)]
+    if config.compute.dry_run:
+        return [_plan(found)]
+    work = run_job(found, progress)
+    return [_table(found.wanted, found, work)]
 
 
 def make_cache(
@@ -68,147 +56,156 @@ def make_cache(
         dataset: Whose items are encoded.
         plm_name: Hub name, folder or alias; None for the PLM cached last for this data set, else `DEFAULT_PLM`.
         tokenized_len: Tokens kept of a text.
-        compute: Batch size and precision.
+        compute: Batch size, precision, dtype and memory.
         device: Where to compute; several devices share the units of work.
-        progress: Is told which PLM is taken, which caches do not fit and why, whether texts are tokenised anew, and
-            how far the work is.
+        progress: Is told which PLM is taken, which caches do not fit and why, and how far the work is.
 
     Raises:
         UserError: there is no such PLM or device, the PLM's files are damaged, memory or disk do not suffice, or
             another process makes the same cache. Finished units are kept.
     """
-    return _make(workspace, dataset, plm_name, tokenized_len, compute, device, progress)[0]
+    given = BoundaryOptions(), compute, device, NodeOptions()
+    found = _find(workspace, dataset, plm_name, tokenized_len, *given, progress)
+    if isinstance(found, Cache):
+        return found
+    run_job(found, progress)
+    return found.wanted
 
 
-def _make(
+def _find(
     workspace: Workspace,
     dataset: Dataset,
     plm_name: str | None,
     tokenized_len: int,
+    boundary: BoundaryOptions,
     compute: PreinferOptions,
     device: DeviceOptions,
+    nodes: NodeOptions,
     progress: Progress,
-) -> tuple[Cache, Work | None]:
+) -> Cache | Job:
+    """The cache that is asked for, if it is complete; else the job that makes it."""
     known = list_caches(workspace, dataset.name)
     if plm_name is None:
         plm_name = known[0].plm if known else DEFAULT_PLM
         why = f"the one cached last for {dataset.name}" if known else "the default"
         progress.say(f"PLM {plm_name}, {why}.")
-    devices = resolve_devices(device)
-    wanted = None if compute.precision == "auto" else compute.precision
-    found = find_cache(workspace, dataset, plm_name, tokenized_len, wanted)
-    if found is not None:
-        progress.say(f"The cache {found.path} is complete; nothing is left to do.")
-        return found, None
+    devices, node = resolve_devices(device), this_node(nodes)
+    if boundary.plm_last_n_unfreeze == 0 and not compute.keep_tokens:
+        # Whether a cache of pooled vectors is complete is known without the PLM, which may lie at the hub.
+        wanted = None if compute.precision == "auto" else compute.precision
+        found = find_cache(workspace, dataset, plm_name, tokenized_len, wanted, dtype=compute.dtype)
+        if found is not None:
+            return _done(workspace, found, compute, progress)
     plm = find_plm(plm_name, progress)
-    for cache in known:
-        differences = cache_differences(cache, dataset, plm) if cache.plm == plm.name else []
-        if differences:
-            progress.say(f"Not used is {cache.path}: {'; '.join(differences)}. A new cache is made beside it.")
-    precision = _precision(compute, devices)
-    manifest = new_manifest(dataset, plm, tokenized_len, precision)
-    path = cache_path(workspace, plm, manifest)
-    with lock(path, f"encoding {dataset.name} with {plm.name}"):
-        cache = open_cache(path) if path.exists() else create_cache(path, manifest)
-        remove_partial(path)
-        try:
-            return cache, _fill(cache, dataset, plm, precision, compute.batch_size, devices, progress)
-        except BaseException:
-            if not done_units(path):  # There is nothing to go on from.
-                shutil.rmtree(path, ignore_errors=True)
-            raise
+    stop = _boundary(plm, boundary.plm_last_n_unfreeze)
+    job = new_job(workspace, dataset, plm, tokenized_len, stop, compute, devices, node, progress)
+    if job.wanted_exists and job.wanted.is_complete:
+        return _done(workspace, job.wanted, compute, progress)
+    return job
 
 
-def _precision(compute: PreinferOptions, devices: Devices) -> Precision:
-    import torch
-
-    from plmrs.plm.load import resolve_precision
-
-    place = torch.device("cpu") if devices.accelerator == "cpu" else torch.device("cuda", devices.ids[0])
-    return resolve_precision(compute.precision, place)
-
-
-def _fill(
-    cache: Cache,
-    dataset: Dataset,
-    plm: Plm,
-    precision: Precision,
-    batch_size: int | None,
-    devices: Devices,
-    progress: Progress,
-) -> Work | None:
-    """Encode the units that are missing."""
-    import torch
-
-    from plmrs.plm.tokenizer import plm_tokens
-
-    units = cache.units_missing()
-    if not units:  # Another process made it while this one waited to begin.
-        return None
-    items = sum(rows.stop - rows.start for rows in map(cache.rows, units))
-    _check_room(cache, items)
-    n_cut = plm_tokens(dataset, plm, int(cache.manifest["tokenized_len"]), progress).n_cut
-    shared = len(devices.ids) > 1
-    threads = max(1, torch.get_num_threads() // len(devices.ids)) if shared and devices.accelerator == "cpu" else None
-    # A copy of the data set has read nothing yet that would be sent to each worker.
-    job = Job(cache, plm, replace(dataset), precision, batch_size, devices.accelerator, threads)
-    where = f"{devices.accelerator} {' '.join(map(str, devices.ids))}"
-    progress.say(f"PLM {plm.name} (licence: {plm.licence or 'not named'}), {_name(precision)}, on {where}.")
-    if items < dataset.n_items:
-        progress.say(f"{cache.n_units - len(units)} of {cache.n_units} units were done before.")
-    tokens = 0
-    start = time.perf_counter()
-    with progress.track("Encoding", dataset.n_items, "items", done=dataset.n_items - items) as advance:
-
-        def moves(new_items: int, new_tokens: int) -> None:
-            nonlocal tokens
-            tokens += new_tokens
-            advance(new_items, f"{tokens / (time.perf_counter() - start):,.0f} tokens/s")
-
-        run = run_workers if shared else run_here
-        seconds = run(job, devices.ids, units, moves)
-    return Work(items, tokens, seconds, n_cut)
+def _done(workspace: Workspace, cache: Cache, compute: PreinferOptions, progress: Progress) -> Cache:
+    """Tell of a cache that it is complete; a command that was killed right after that may have left something."""
+    progress.say(f"The cache {cache.place} is complete; nothing is left to do.")
+    if not compute.dry_run:
+        (cache.path / INTERMEDIATE).unlink(missing_ok=True)  # It is asked for by itself now.
+        if not compute.keep_intermediate:
+            tidy(workspace, cache)
+    return cache
 
 
-def _check_room(cache: Cache, items: int) -> None:
-    needed = cache.n_bytes * items // cache.n_items
-    free = shutil.disk_usage(cache.path).free
-    if needed > free:
+def _boundary(plm: Plm, last_n: int) -> int:
+    """The boundary that lies `last_n` blocks before the end of a PLM.
+
+    Raises:
+        UserError: the PLM has fewer blocks, or all of it is to be trained.
+    """
+    if last_n == -1:
         raise UserError(
-            f"The cache {cache.path} needs {needed / 1e6:,.0f} MB more, {free / 1e6:,.0f} MB are free there.",
-            "Free space, or name another place with --root.",
+            "--plm-last-n-unfreeze -1 trains the whole PLM: nothing is frozen, and nothing can be computed beforehand.",
+            f"Give 0 to {plm.n_blocks}: as many blocks at the end are trained.",
         )
+    if last_n > plm.n_blocks:
+        raise UserError(
+            f"--plm-last-n-unfreeze {last_n}: {plm.name} has {plm.n_blocks} blocks.", f"Give 0 to {plm.n_blocks}."
+        )
+    return plm.n_blocks - last_n
 
 
-def _name(precision: Precision) -> str:
-    return {"32": "fp32", "bf16": "bf16"}[precision]
+def _plan(job: Job) -> Table:
+    """What a job would do, and what it takes."""
+    length = max(1, round(job.texts.n_tokens / len(job.texts)))
+    seconds = seconds_a_token(job.plm, job.precision, job.devices, length) * job.texts.n_tokens
+    shared = len(job.devices.ids) * job.node.n if job.devices.accelerator == "gpu" else job.node.n
+    rows: list[Sequence[Cell]] = []
+    for group, manifest in zip(job.groups, job.manifests, strict=True):
+        rows.append(
+            (
+                _blocks(group),
+                manifest["boundary"],
+                f"{group.weights / 2**20:,.0f}",
+                f"{n_bytes(manifest) / 2**20:,.0f}",
+                _duration((group.stop - group.first) * seconds / shared),
+            )
+        )
+    total = sum(group.stop - group.first for group in job.groups) * seconds / shared
+    notes = [
+        f"{job.plm.name}: {job.plm.n_blocks} blocks of width {job.plm.hidden_size}, precision {job.precision}; memory"
+        f" {job.memory / 2**30:.2f} GiB a process.",
+        f"{len(job.texts):,} distinct texts of {job.dataset.n_items:,} items, {job.texts.n_tokens:,} tokens, in"
+        f" {job.layout.n_units} units.",
+        f"About {_duration(total)} in all, from one block timed here; loading weights and writing come on top.",
+        *([f"Starts from {job.start.place}."] if job.start is not None else []),
+    ]
+    columns = ("blocks", "boundary behind", "weights, MiB", "on disk, MiB", "about")
+    return Table(f"Plan for {job.dataset.name}", columns, rows, notes)
 
 
-def _table(cache: Cache, work: Work | None) -> Table:
-    counts = cache.counts()
-    manifest = cache.manifest
+def _blocks(group: Group) -> str:
+    """What of the PLM a group is, as `embeddings, 0–3`."""
+    blocks = [f"{group.first}–{group.stop - 1}"] if group.stop > group.first else []
+    return ", ".join((["embeddings"] if group.from_ids else []) + blocks)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _table(cache: Cache, job: Job | None, work: Work | None) -> Table:
+    counts, manifest = cache.counts(), cache.manifest
     rows: list[Sequence[Cell]] = [
         ("PLM", cache.plm),
         ("Licence", manifest["plm_licence"] or "not named"),
-        ("Boundary", f"{manifest['boundary']}: {', '.join(cache.poolings)}"),
+        ("Boundary", f"{manifest['boundary']}: {', '.join(cache.arrays)}"),
         ("Width", cache.hidden_size),
-        ("Precision", _name(manifest["precision"])),
+        ("Precision", f"{manifest['precision']}, stored as {manifest['dtype']}"),
         ("Items", cache.n_items),
         ("Texts encoded", counts["texts"]),
         ("Tokens", counts["tokens"]),
         ("Bytes", cache.n_bytes),
     ]
+    notes = [f"It lies at {cache.place}."]
+    if job is not None:
+        cut = job.tokens.n_cut
+        rows.append(
+            (
+                "Texts cut",
+                f"{cut:,} of {cache.n_items:,} ({100 * cut / cache.n_items:.1f} %) to"
+                f" {manifest['tokenized_len']} tokens",
+            )
+        )
+    if job is not None and len(job.groups) > 1:
+        rows.append(("Groups of blocks", "; ".join(map(_blocks, job.groups))))
     if work is not None:
-        cut = f"{work.n_cut:,} of {cache.n_items:,} ({100 * work.n_cut / cache.n_items:.1f} %)"
         rows += [
-            ("Texts cut", f"{cut} to {manifest['tokenized_len']} tokens"),
             ("Seconds", f"{work.seconds:.1f}"),
             ("Items/s", round(work.items / work.seconds)),
             ("Tokens/s", round(work.tokens / work.seconds)),
         ]
-    notes = [f"It lies at {cache.path}."]
+        if round(work.items) < cache.n_items:
+            notes.append(f"Seconds and speeds are those of the {round(work.items):,} items encoded now.")
     if counts["texts"] < cache.n_items:
-        notes.append("Texts of a unit that are the same tokens are encoded once.")
-    if work is not None and work.items < cache.n_items:
-        notes.append(f"Seconds and speeds are those of the {work.items:,} items encoded now.")
+        notes.append("Items with identical texts share one.")
     return Table(f"Item vectors of {cache.dataset}", ("", "value"), rows, notes)

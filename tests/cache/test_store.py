@@ -1,294 +1,338 @@
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import zarr
-from numpy.typing import NDArray
 
-from plmrs.cache import create
-from plmrs.cache.create import cache_path, create_cache, new_manifest, remove_partial, unit_rows
-from plmrs.cache.integrity import cache_differences, check_cache
-from plmrs.cache.store import Cache, find_cache, list_caches, open_cache
+from plmrs.cache.create import create_cache, new_manifest, remove_partial
+from plmrs.cache.dtypes import STORED
+from plmrs.cache.store import Cache, list_caches, open_cache
+from plmrs.cache.texts import Texts
 from plmrs.data.dataset import Dataset
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm
 from plmrs.workspace import Workspace
 
 N, H = 600, 16
-PLM = Plm("someone/tiny", Path("nowhere"), "hub:someone/tiny@1", "mit", "bert", H, 2, 64, ())
+TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "data", tmp_path / "runs")
+def rounded(values: Any, dtype: str) -> Any:
+    """What is left of float32 numbers, as PyTorch rounds them."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(TORCH[dtype]).float().numpy()
 
 
-def vectors(seed: int = 0) -> dict[str, NDArray[np.float16]]:
-    random = np.random.default_rng(seed)
-    return {name: random.normal(size=(N, H)).astype(np.float16) for name in ("mean", "last", "cls")}
-
-
-def new_cache(workspace: Workspace, dataset: Dataset, plm: Plm = PLM, length: int = 30, precision: str = "32") -> Cache:
-    manifest = new_manifest(dataset, plm, length, precision)
-    return create_cache(cache_path(workspace, plm, manifest), manifest)
-
-
-def fill(cache: Cache, units: Iterator[int] | range | list[int], values: dict[str, NDArray[np.float16]]) -> None:
-    for unit in units:
-        rows = cache.rows(unit)
-        cache.write_unit(unit, {name: array[rows] for name, array in values.items()}, rows.stop - rows.start, 100)
-
-
-@pytest.fixture
-def full(workspace: Workspace, small_dataset: Dataset) -> Cache:
-    cache = new_cache(workspace, small_dataset)
-    fill(cache, range(cache.n_units), vectors())
-    return cache
-
-
-def test_what_is_written_is_read(full: Cache, small_dataset: Dataset) -> None:
-    assert small_dataset.n_items == N
-    cache = open_cache(full.path)
-    assert cache == full
-    assert (cache.n_items, cache.hidden_size, cache.n_units, cache.n_bytes) == (N, H, 3, N * H * 2 * 3)
+@pytest.mark.parametrize("dtype", STORED)
+def test_what_is_written_is_read(make_cache: Any, texts: Texts, dtype: str) -> None:
+    made = make_cache(dtype=dtype)
+    cache = open_cache(made.cache.path)
+    assert cache == made.cache
+    assert (cache.n_items, cache.hidden_size, cache.n_units) == (N, H, 4)
+    assert (cache.boundary, cache.blocks, cache.dtype, cache.plm) == ("final", 4, dtype, "someone/tiny")
+    assert cache.poolings == cache.arrays == ("mean", "last", "cls")
     assert cache.is_complete
-    assert cache.counts() == {"items": N, "texts": N, "tokens": 300}
-    for name, expected in vectors().items():
+    assert cache.counts() == {"items": N, "texts": len(texts), "tokens": texts.n_tokens}
+    for name in cache.poolings:
         found = cache.read(name)
-        assert found.dtype == np.float16
-        assert np.array_equal(found, expected)
+        assert found.dtype == (np.float16 if dtype == "float16" else np.float32)
+        assert np.array_equal(found, rounded(made.pooled[name][texts.text_of_item], dtype))
 
 
-def test_it_is_a_zarr_group_others_can_read(full: Cache) -> None:
-    group = zarr.open_group(full.path, mode="r")
-    assert sorted(name for name, _ in group.members()) == ["cls", "done", "last", "mean"]
-    array = group["mean"]
-    assert isinstance(array, zarr.Array)
-    assert array.chunks == (256, H)
-    assert array.shards is None
-    assert [type(codec).__name__ for codec in array.compressors] == ["Crc32cCodec"]
-    assert np.isnan(array.fill_value)
-    assert np.array_equal(array[:], vectors()["mean"])
+@pytest.mark.parametrize("dtype", STORED)
+def test_hidden_states_of_a_unit_are_read(make_cache: Any, dtype: str) -> None:
+    made = make_cache(blocks=2, dtype=dtype)
+    cache = open_cache(made.cache.path)
+    assert (cache.boundary, cache.arrays, cache.poolings) == ("block2", ("hidden",), ())
+    for unit, (first, stop) in enumerate(zip(cache.layout.bounds[:-1], cache.layout.bounds[1:], strict=True)):
+        found = cache.read_unit_hidden(unit)
+        assert found.dtype == STORED[dtype]
+        assert found.flags.writeable
+        expected = rounded(np.concatenate(made.hidden[first:stop]), dtype)
+        assert np.array_equal(found if dtype != "bfloat16" else (found.astype(np.uint32) << 16).view("f4"), expected)
+
+
+def test_it_is_a_zarr_group_others_can_read(make_cache: Any, texts: Texts) -> None:
+    made = make_cache(keep_tokens=True)
+    cache, layout = made.cache, made.cache.layout
+    group = zarr.open_group(cache.path, mode="r")
+    names = ["cls", "done", "hidden", "last", "length", "mean", "text_of_item"]
+    assert sorted(name for name, _ in group.members()) == names
     assert group.attrs["plm_licence"] == "mit"
-    assert (full.path / "mean" / "c" / "0" / "0").stat().st_size == 256 * H * 2 + 4
+    assert np.array_equal(group["length"][:], texts.length)  # type: ignore[index]
+    assert np.array_equal(group["text_of_item"][:], texts.text_of_item)  # type: ignore[index]
+    for name, rows in (("last", layout.most_texts), ("hidden", layout.most_tokens)):
+        array: Any = group[name]
+        assert array.shape == (4 * rows, H)
+        assert array.chunks == (rows, H)
+        assert array.shards is None
+        assert [type(codec).__name__ for codec in array.compressors] == ["Crc32cCodec"]
+        assert np.isnan(array.fill_value)
+        assert [(cache.path / name / "c" / str(u) / "0").stat().st_size for u in range(4)] == [rows * H * 2 + 4] * 4
+        starts = layout.bounds if name == "last" else layout.tokens
+        everything = made.pooled["last"] if name == "last" else np.concatenate(made.hidden)
+        for unit in range(4):
+            chunk, n = array[unit * rows : (unit + 1) * rows], starts[unit + 1] - starts[unit]
+            assert np.array_equal(chunk[:n], everything[starts[unit] : starts[unit + 1]].astype(np.float16))
+            assert np.isnan(chunk[n:]).all()
+    assert cache.n_bytes == 4 * H * 2 * (3 * layout.most_texts + layout.most_tokens)
 
 
-def test_units_fill_chunks_of_bounded_size() -> None:
-    assert unit_rows(100, 384) == 256
-    assert unit_rows(2_000, 384) == 256
-    assert unit_rows(10_000, 384) == 1_250
-    assert unit_rows(52_771, 768) == 6_597
-    assert unit_rows(3_000_000, 768) * 768 * 2 <= 32 * 2**20
-    assert unit_rows(3_000_000, 9_216) * 9_216 * 2 > 16 * 2**20
-    assert unit_rows(10**6, 10**8) == 1
+def test_zarr_writes_the_same_bytes(make_cache: Any, tmp_path: Path) -> None:
+    made = make_cache(blocks=1, dtype="float32")
+    array: Any = zarr.open_array(made.cache.path / "hidden", mode="r")
+    again = zarr.create_array(
+        tmp_path / "again",
+        shape=array.shape,
+        chunks=array.chunks,
+        dtype=array.dtype,
+        filters=None,
+        compressors=array.compressors,
+        fill_value=np.nan,
+    )
+    again[:] = array[:]
+    for unit in range(4):
+        chunk = Path("c") / str(unit) / "0"
+        assert (tmp_path / "again" / chunk).read_bytes() == (made.cache.path / "hidden" / chunk).read_bytes()
 
 
-def test_a_cache_in_the_making_knows_what_is_missing(workspace: Workspace, small_dataset: Dataset) -> None:
-    cache = new_cache(workspace, small_dataset)
-    assert cache.units_missing() == [0, 1, 2]
-    fill(cache, [1], vectors())
-    assert cache.units_missing() == [0, 2]
+def test_a_cache_in_the_making_knows_what_is_missing(make_cache: Any) -> None:
+    made = make_cache(units=[])
+    cache = made.cache
+    assert cache.units_missing() == [0, 1, 2, 3]
+    assert cache.counts() == {"items": 0, "texts": 0, "tokens": 0}
+    made.write([1])
+    assert cache.units_missing() == [0, 2, 3]
     assert not cache.is_complete
-    with pytest.raises(UserError, match="2 of 3 units are missing"):
-        cache.read("mean")
-    with pytest.raises(UserError, match="2 of 3 units are missing"):
-        check_cache(cache, small_dataset)
-    assert find_cache(workspace, small_dataset, None, 30) is None
-    assert list_caches(workspace) == [cache]
+    assert cache.counts()["texts"] == cache.layout.bounds[2] - cache.layout.bounds[1]
+    for read in (lambda: cache.read("mean"), lambda: cache.gather(np.array([1]), "mean")):
+        with pytest.raises(UserError, match="3 of 4 units are missing"):
+            read()
+    with pytest.raises(UserError, match=r"Unit 2 of mean in .* is damaged: it has no done-mark"):
+        cache.read_unit(2, "mean")
+    made.write([0, 2, 3])
+    assert cache.is_complete
 
 
-def flip(chunk: Path) -> None:
-    content = bytearray(chunk.read_bytes())
-    content[len(content) // 2] ^= 0x10
-    chunk.write_bytes(content)
+def test_what_a_unit_took_is_summed(make_cache: Any) -> None:
+    made = make_cache()
+    cache = made.cache
+    for unit, seconds in ((0, 1.5), (2, 2)):
+        pooled = {name: cache.read_unit(unit, name) for name in cache.poolings}
+        cache.write_unit(unit, pooled, counts={"seconds": seconds})
+    assert cache.counts()["seconds"] == 3.5
+    assert cache.counts()["items"] == N
+    assert np.array_equal(cache.read("mean"), made.pooled["mean"].astype(np.float16)[cache.texts.text_of_item])
+
+
+def test_what_it_does_not_hold_is_refused(make_cache: Any) -> None:
+    final, middle = make_cache().cache, make_cache(blocks=0).cache
+    with pytest.raises(UserError, match="holds mean, last, cls, not max"):
+        final.read("max")
+    with pytest.raises(UserError, match="holds mean, last, cls, not hidden"):
+        final.gather_hidden(np.array([1]))
+    with pytest.raises(UserError, match="holds mean, last, cls, not hidden"):
+        final.read_unit_hidden(0)
+    with pytest.raises(UserError, match=r"block0-.* holds hidden behind block 0, not mean"):
+        middle.read("mean")
+    with pytest.raises(UserError, match="holds hidden behind block 0, not mean"):
+        middle.gather(np.array([1]), "mean")
+
+
+def test_states_of_another_shape_are_not_written(make_cache: Any) -> None:
+    made = make_cache(units=[], keep_tokens=True)
+    cache = made.cache
+    n, tokens = int(cache.layout.bounds[1]), int(cache.layout.tokens[1])
+    pooled, hidden = {name: np.zeros((n, H)) for name in cache.poolings}, np.zeros((tokens, H))
+    for bad in (
+        (pooled, None),
+        (None, hidden),
+        (pooled, hidden[1:]),
+        ({**pooled, "cls": np.zeros((n + 1, H))}, hidden),
+        ({**pooled, "cls": np.zeros((n, H + 1))}, hidden),
+    ):
+        with pytest.raises(ValueError, match="of unit 0"):
+            cache.write_unit(0, *bad)
+    assert cache.units_missing() == [0, 1, 2, 3]
+    assert not list(cache.path.glob("*/c/*/*"))[2:]  # The tables alone.
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("dtype", "value", "remedy"),
     [
-        (flip, "checksum do not match"),
-        (lambda chunk: chunk.write_bytes(chunk.read_bytes()[:-7]), "checksum do not match"),
-        (lambda chunk: chunk.write_bytes(b""), "checksum do not match"),
-        (Path.unlink, "its chunk is missing"),
+        ("float16", 65_520, "Use --dtype bfloat16 or --dtype float32."),
+        ("float16", -1e30, "Use --dtype bfloat16 or --dtype float32."),
+        ("bfloat16", 3.4e38, "Use --dtype float32."),
     ],
 )
-def test_a_damaged_chunk_is_found_and_named(full: Cache, damage: Any, says: str) -> None:
-    damage(full.path / "last" / "c" / "1" / "0")
-    with pytest.raises(UserError) as caught:
-        full.read("last")
-    assert f"Unit 1 of last in the cache {full.path} is damaged" in caught.value.message
-    assert says in caught.value.message
-    mark = full.path / "done" / "1.json"
-    assert str(mark) in caught.value.remedy
-    assert np.array_equal(full.read("mean"), vectors()["mean"])
-    mark.unlink()  # The remedy, as it says.
-    assert full.units_missing() == [1]
-    fill(full, [1], vectors())
-    assert np.array_equal(full.read("last"), vectors()["last"])
-
-
-def test_a_done_mark_without_data_is_found(workspace: Workspace, small_dataset: Dataset, full: Cache) -> None:
-    shutil.rmtree(full.path / "cls" / "c")
-    with pytest.raises(UserError, match="Unit 0 of cls"):
-        full.read("cls")
-    shutil.rmtree(full.path / "cls")
-    with pytest.raises(UserError, match=r"cls in the cache .* is damaged"):
-        full.read("cls")
-
-
-def change(path: Path, **values: Any) -> None:
-    file = path / "zarr.json"
-    content = json.loads(file.read_text())
-    content["attributes"].update(values)
-    file.write_text(json.dumps(content))
-
-
-def test_what_is_no_cache_is_refused(full: Cache, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no cache at"):
-        open_cache(tmp_path / "absent")
-    with pytest.raises(UserError, match="is no cache of plmrs"):
-        open_cache(tmp_path)
-    zarr.create_group(store=tmp_path / "other.zarr")
-    with pytest.raises(UserError, match="is no cache of plmrs"):
-        open_cache(tmp_path / "other.zarr")
-    change(full.path, tokenized_len=31)
-    with pytest.raises(UserError, match=r"manifest .* is damaged"):
-        open_cache(full.path)
-    change(full.path, format=99)
-    with pytest.raises(UserError, match="has format 99, this plmrs reads 1"):
-        open_cache(full.path)
-    (full.path / "zarr.json").write_text("{")
-    with pytest.raises(UserError, match="is no cache of plmrs"):
-        open_cache(full.path)
-
-
-def test_a_pooling_it_does_not_hold_is_refused(full: Cache) -> None:
-    with pytest.raises(UserError, match="holds mean, last, cls, not max"):
-        full.read("max")
-
-
-def test_the_cache_of_another_data_set_is_refused(
-    full: Cache, small_dataset: Dataset, make_dataset: Any, workspace: Workspace
+def test_a_number_too_large_for_the_dtype_is_no_infinity(
+    make_cache: Any, dtype: str, value: float, remedy: str
 ) -> None:
-    other = make_dataset(workspace, "other", [f"text {i}" for i in range(N)])
-    with pytest.raises(UserError, match="it holds the items of data set small, not other") as caught:
-        check_cache(full, other)
-    assert "plmrs preinfer --dataset other --plm someone/tiny" in caught.value.remedy
-    changed = make_dataset(workspace, "small", [f"text {i}" for i in range(N)])
-    with pytest.raises(UserError, match="items or texts of data set small have changed since"):
-        check_cache(full, changed)
-    check_cache(full, small_dataset)
-    check_cache(full, Dataset("a copy", small_dataset.folder, small_dataset.manifest), PLM, 30)
+    made = make_cache(units=[0], blocks=1, dtype=dtype)
+    made.hidden[-1][-1, -1] = value
+    made.write([1, 2])
+    with pytest.raises(UserError, match=f"States of someone/tiny are too large for {dtype}") as caught:
+        made.write([3])
+    assert caught.value.remedy == remedy
+    assert made.cache.units_missing() == [3]
+    assert not list(made.cache.path.glob("hidden/c/3/*"))
+    made.hidden[-1][-1, -1] = 65_519 if dtype == "float16" else 3.3e38
+    made.write([3])
+    assert made.cache.is_complete
 
 
-def test_all_that_differs_is_named(full: Cache, small_dataset: Dataset) -> None:
-    newer = Plm("someone/tiny", Path("nowhere"), "hub:someone/tiny@2", "mit", "bert", H, 2, 64, ())
-    assert cache_differences(full, small_dataset, newer, 20) == [
-        "the weights or files of someone/tiny have changed since",
-        "it was made with --tokenized-len 30, not 20",
-    ]
-    another = Plm("minilm", Path("nowhere"), "sha256:1", None, "bert", H, 2, 64, ())
-    with pytest.raises(UserError, match="it holds states of someone/tiny, not minilm"):
-        check_cache(full, small_dataset, another)
+@pytest.mark.parametrize("dtype", STORED)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_states_that_are_not_finite_are_not_stored(make_cache: Any, dtype: str, value: float) -> None:
+    made = make_cache(units=[0], dtype=dtype)
+    made.pooled["cls"][-1, 0] = value
+    with pytest.raises(UserError, match="States of someone/tiny are not finite") as caught:
+        made.write([3])
+    assert "weights may be damaged" in caught.value.remedy
+    half = make_cache(units=[], dtype=dtype, precision="fp16")
+    half.pooled["cls"][-1, 0] = value
+    with pytest.raises(UserError, match="are not finite") as caught:
+        half.write([3])
+    assert caught.value.remedy == "Use --precision 32."
 
 
-def test_the_newest_complete_fitting_cache_is_found(
-    full: Cache, workspace: Workspace, small_dataset: Dataset, make_dataset: Any
-) -> None:
-    def find(name: str | None, length: int = 30, precision: str | None = None) -> Cache | None:
-        return find_cache(workspace, small_dataset, name, length, precision)
-
-    assert find(None) == full == find("someone/tiny")
-    assert find("someone/other") is None
-    assert find(None, 20) is None
-    assert find(None, precision="bf16") is None
-    newer = new_cache(workspace, small_dataset, precision="bf16")
-    assert find(None) == full  # It is not complete yet.
-    fill(newer, range(3), vectors(1))
-    assert find(None) == newer
-    assert find("someone/tiny", precision="32") == full
-    assert list_caches(workspace) == [newer, full]
-    assert list_caches(workspace, "other") == []
-    changed = make_dataset(workspace, "small", [f"text {i}" for i in range(N)])
-    assert find_cache(workspace, changed, None, 30) is None
-    (full.path / "zarr.json").write_text("{")
-    assert list_caches(workspace) == [newer]
-
-
-def test_a_folders_cache_is_found_by_its_files_wherever_they_lie(
-    workspace: Workspace, small_dataset: Dataset, tiny_bert: Path, tmp_path: Path
-) -> None:
-    from plmrs.plm.checkpoint import find_plm
-
-    plm = find_plm(str(tiny_bert))
-    cache = new_cache(workspace, small_dataset, plm)
-    random = np.random.default_rng(0).normal(size=(N, 32)).astype(np.float16)
-    fill(cache, range(3), dict.fromkeys(("mean", "last", "cls"), random))
-    assert find_cache(workspace, small_dataset, str(tiny_bert), 30) == cache
-    copy = tmp_path / "moved"
-    shutil.copytree(tiny_bert, copy)
-    assert find_cache(workspace, small_dataset, str(copy), 30) == cache
-    (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
-    assert find_cache(workspace, small_dataset, str(copy), 30) is None
-
-
-def test_a_disk_that_refuses_leaves_no_mark(
-    workspace: Workspace, small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = new_cache(workspace, small_dataset)
-    fill(cache, [0], vectors())
+def test_a_disk_that_refuses_leaves_no_mark(make_cache: Any, workspace: Workspace, monkeypatch: Any) -> None:
+    made = make_cache(units=[0])
+    cache = made.cache
 
     def full_disk(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("zarr.storage._local._put", full_disk)
-        with pytest.raises(UserError, match="No space left on device") as caught:
-            fill(cache, [1], vectors())
+        patch.setattr("plmrs.workspace.os.replace", full_disk)
+        for unit in (0, 1):  # One that was done, and one that was not.
+            with pytest.raises(UserError, match="No space left on device") as caught:
+                made.write([unit])
     assert "finished units are kept" in caught.value.remedy
-    assert cache.units_missing() == [1, 2]
+    assert cache.units_missing() == [0, 1, 2, 3]
     with monkeypatch.context() as patch:
         patch.setattr("zarr.storage._local._put", full_disk)
         with pytest.raises(UserError, match="No space left on device"):
-            new_cache(workspace, small_dataset, length=10)
+            make_cache(length=10)
     assert list_caches(workspace) == [cache]
     assert [path.name for path in cache.path.parent.iterdir()] == [cache.path.name]
 
 
-def test_what_a_killed_process_left_is_removed(full: Cache) -> None:
-    half = full.path / "mean" / "c" / "0" / ".0123.partial"
-    mark = full.path / "done" / "2.partial-1234.json"
-    for file in (half, mark):
+def test_what_a_killed_process_left_is_removed(make_cache: Any) -> None:
+    made = make_cache()
+    path = made.cache.path
+    half = path / "mean" / "c" / "0" / ".0123.partial"
+    chunk = path / "mean" / "c" / "0" / "0.partial-1234"
+    mark = path / "done" / "2.partial-1234.json"
+    for file in (half, chunk, mark):
         file.write_text("half")
-    begun = full.path.with_name(f"{full.path.name}.partial-1234")
+    begun = path.with_name(f"{path.name}.partial-1234")
     begun.mkdir()
-    remove_partial(full.path)
-    assert not any(left.exists() for left in (half, mark, begun))
-    assert full.is_complete
-    assert np.array_equal(full.read("mean"), vectors()["mean"])
+    remove_partial(path)
+    assert not any(left.exists() for left in (half, chunk, mark, begun))
+    assert made.cache.is_complete
+    assert made.cache.read("mean").shape == (N, H)
 
 
-def test_a_cache_is_read_without_torch(full: Cache) -> None:
+def test_a_killed_writer_leaves_nothing_that_looks_written(make_cache: Any, tmp_path: Path) -> None:
+    """Killed while it writes unit after unit: what has a mark is sound, and the rest is found missing."""
+    from plmrs.cache.integrity import verify
+
+    made = make_cache(units=[], keep_tokens=True)
+    code = f"""
+import itertools, numpy as np
+from plmrs.cache.store import open_cache
+from pathlib import Path
+cache = open_cache(Path({str(made.cache.path)!r}))
+print("ready", flush=True)
+for unit in itertools.chain(range(4), itertools.cycle(range(4))):
+    n, tokens = np.diff(cache.layout.bounds)[unit], np.diff(cache.layout.tokens)[unit]
+    cache.write_unit(unit, dict.fromkeys(cache.poolings, np.ones((n, {H}))), np.ones((tokens, {H})))
+"""
+    for wait in (0.0, 0.01, 0.03):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(wait)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        assert verify(made.cache) == []
+    remove_partial(made.cache.path)
+    made.write(made.cache.units_missing())
+    assert made.cache.is_complete
+    assert verify(made.cache) == []
+
+
+def test_writing_needs_little_memory(workspace: Workspace, small_dataset: Dataset, plm: Plm, tmp_path: Path) -> None:
+    length = np.full(200, 100, np.int32)
+    texts = Texts(length, np.tile(np.arange(200, dtype=np.int32), 3))
+    wide = Plm("wide", plm.folder, "hub:wide@1", None, "bert", 1_024, 4, 64, ())
+    manifest = new_manifest(small_dataset, wide, texts, 100, "32", blocks=1)
+    cache = create_cache(tmp_path / "wide.zarr", manifest, texts)
+    hidden = np.ones((int(cache.layout.tokens[1]), 1_024), np.float32)
+    cache.write_unit(0, hidden=hidden[:])
+    tracemalloc.start()
+    cache.write_unit(0, hidden=hidden)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert hidden.nbytes > 15e6
+    assert peak < hidden.nbytes / 4
+
+
+def test_a_cache_is_read_without_torch_and_zarr(make_cache: Any) -> None:
+    path = make_cache(keep_tokens=True).cache.path
     code = (
-        "import sys; from pathlib import Path; from plmrs.cache.store import open_cache;"
-        f"open_cache(Path({str(full.path)!r})).read('mean');"
-        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+        "import sys, numpy as np; from pathlib import Path; from plmrs.cache.store import open_cache;"
+        f"cache = open_cache(Path({str(path)!r})); cache.read('mean'); cache.gather_hidden(np.array([3, 4]));"
+        "print([name for name in ('torch', 'transformers', 'zarr') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
 
-def test_the_manifest_tells_what_it_was_made_with(full: Cache, small_dataset: Dataset) -> None:
-    told = full.manifest
+def test_the_manifest_tells_what_it_was_made_with(make_cache: Any, small_dataset: Dataset, plm: Plm) -> None:
+    cache = make_cache(units=[], source="0123456789ab", keep_tokens=True).cache
+    told = cache.manifest
     assert told["texts_fingerprint"] == small_dataset.texts_fingerprint
     assert (told["plm"], told["plm_identity"], told["plm_licence"]) == ("someone/tiny", "hub:someone/tiny@1", "mit")
-    assert (told["boundary"], told["tokenized_len"], told["precision"], told["dtype"]) == ("final", 30, "32", "float16")
-    assert full.path.name == f"final-{told['fingerprint']}.zarr"
-    assert full.path.parent.name == "someone--tiny"
-    assert create.LEAST_ROWS == told["unit_rows"] == 256
+    assert (told["tokenizer_identity"], told["source"]) == (plm.tokenizer_identity, "0123456789ab")
+    assert (told["boundary"], told["tokenized_len"], told["precision"], told["dtype"]) == ("final", 40, "32", "float16")
+    assert (told["keeps_tokens"], told["poolings"]) == (True, ["mean", "last", "cls"])
+    assert cache.path.name == f"final-{told['fingerprint']}.zarr"
+    assert cache.path.parent.name == "someone--tiny"
+    assert json.loads((cache.path / "zarr.json").read_text())["attributes"] == told
+
+
+def test_everything_that_states_depend_on_is_in_the_fingerprint(make_cache: Any, workspace: Workspace) -> None:
+    options: list[dict[str, Any]] = [
+        {},
+        {"blocks": 2},
+        {"blocks": 3},
+        {"dtype": "bfloat16"},
+        {"dtype": "float32"},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"keep_tokens": True},
+        {"source": "0123456789ab"},
+        {"length": 30},
+        {"plm_differs": {"identity": "hub:someone/tiny@2"}},
+    ]
+    caches = [make_cache(units=[], **option).cache for option in options]
+    assert len({cache.fingerprint for cache in caches}) == len(options)
+    assert {cache.path for cache in list_caches(workspace)} == {cache.path for cache in caches}
+    layouts = {tuple(cache.layout.bounds.tolist()) for cache in caches}
+    assert len(layouts) == 1
+
+
+def test_a_boundary_the_plm_does_not_have_is_an_error(make_cache: Any) -> None:
+    for blocks in (-1, 5):
+        with pytest.raises(ValueError, match="has 4 blocks"):
+            make_cache(blocks=blocks)
+    assert isinstance(make_cache(units=[], blocks=4).cache, Cache)

@@ -1,15 +1,21 @@
-"""Data sets written by hand, so that every number of them can be worked out."""
+"""Data sets written by hand, so that every number of them can be worked out, and caches to be damaged."""
 
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from plmrs.cache.store import Cache, list_caches
+from plmrs.config import InspectConfig, PreinferConfig
 from plmrs.data.dataset import FORMAT, Dataset, open_dataset, write_histories, write_items
 from plmrs.data.tokens import make_tokens
-from plmrs.report import Silent
+from plmrs.inspect.command import inspect
+from plmrs.preinfer.command import preinfer
+from plmrs.report import Advance, Silent, Table
 from plmrs.workspace import Workspace, write_json
 
 LEAVE_ONE_OUT = {"method": "leave_one_out"}
@@ -74,3 +80,85 @@ def add_tokens() -> Callable[[Dataset, str, Sequence[int], int], None]:
         make_tokens(dataset, tokenizer, "of a test", length, tokenise, Silent())
 
     return add
+
+
+class Heard:
+    """A progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.tracked: list[str] = []
+        self.totals: list[int] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        self.lines.append(f"! {line}")
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        self.tracked.append(label)
+        self.totals.append(total)
+        moved = 0
+
+        def advance(n: int = 1, note: str = "") -> None:
+            nonlocal moved
+            moved += n
+
+        yield advance
+        assert moved == total
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture(scope="session")
+def bert(make_plm: Any) -> Path:
+    """The folder of a BERT of 3 blocks, width 32."""
+    return Path(make_plm("bert", num_hidden_layers=3))
+
+
+ENCODED: dict[str, dict[str, Any]] = {
+    "final": {},
+    "hidden": {"plm_last_n_unfreeze": 1, "dtype": "float32"},
+    "both": {"keep_tokens": True, "dtype": "bfloat16", "precision": "bf16"},
+}
+"""How `plmrs preinfer` was run for the caches that the tests damage."""
+
+
+@pytest.fixture(scope="session")
+def encoded(small_dataset: Dataset, bert: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Workspaces with a data set of 600 items and one cache of three units, by the names in `ENCODED`."""
+    roots = {}
+    for name, options in ENCODED.items():
+        roots[name] = tmp_path_factory.mktemp("encoded") / "data"
+        shutil.copytree(small_dataset.folder, roots[name] / "prepared" / "small")
+        flat = {"root": roots[name], "plm_name": str(bert), "precision": "32", "accelerator": "cpu", **options}
+        preinfer(PreinferConfig.from_flat(flat), Silent())
+    return roots
+
+
+@pytest.fixture
+def cached(encoded: dict[str, Path], workspace: Workspace) -> Callable[[str], Cache]:
+    """`cached("final")` gives the cache of that name in a workspace that the test may damage."""
+
+    def copy(name: str) -> Cache:
+        shutil.copytree(encoded[name], workspace.root)
+        (cache,) = list_caches(workspace)
+        return cache
+
+    return copy
+
+
+@pytest.fixture
+def look(workspace: Workspace) -> Callable[..., list[Table]]:
+    """`look(what, verify=True)` is `plmrs inspect WHAT --verify` in the test's workspace."""
+
+    def look(what: object, progress: Any = None, **options: Any) -> list[Table]:
+        flat = {"root": workspace.root, "runs": workspace.runs, **options}
+        return inspect(str(what), InspectConfig.from_flat(flat), progress or Silent())
+
+    return look

