@@ -3,8 +3,8 @@
     python benchmarks/large_plm.py [--work WORK] [--texts 2000] [--memory 1GiB] [--precision 32]
 
 Writes a checkpoint of OPT-1.3b's shape with random weights (2.6 GB in float16, in shards) and a data set of short
-titles, then runs `plmrs preinfer` twice, with `--max-memory` and with all the machine has, each in a process of its own, and
-compares the caches byte by byte.
+titles, then runs `plmrs preinfer` twice, with `--max-memory` and with all the machine has, each in a process of its
+own, and compares the caches byte by byte.
 """
 
 import argparse

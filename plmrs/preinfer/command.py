@@ -12,7 +12,6 @@ from plmrs.plm.checkpoint import Plm, find_plm
 from plmrs.preinfer.job import INTERMEDIATE, Job, Work, new_job, run_job, tidy
 from plmrs.preinfer.memory import seconds_a_token
 from plmrs.preinfer.nodes import this_node
-from plmrs.preinfer.plan import Group
 from plmrs.report import Cell, Progress, Table
 from plmrs.workspace import Workspace
 
@@ -141,7 +140,7 @@ def _plan(job: Job) -> Table:
     for group, manifest in zip(job.groups, job.manifests, strict=True):
         rows.append(
             (
-                _blocks(group),
+                group.name,
                 manifest["boundary"],
                 f"{group.weights / 2**20:,.0f}",
                 f"{n_bytes(manifest) / 2**20:,.0f}",
@@ -159,12 +158,6 @@ def _plan(job: Job) -> Table:
     ]
     columns = ("blocks", "boundary behind", "weights, MiB", "on disk, MiB", "about")
     return Table(f"Plan for {job.dataset.name}", columns, rows, notes)
-
-
-def _blocks(group: Group) -> str:
-    """What of the PLM a group is, as `embeddings, 0–3`."""
-    blocks = [f"{group.first}–{group.stop - 1}"] if group.stop > group.first else []
-    return ", ".join((["embeddings"] if group.from_ids else []) + blocks)
 
 
 def _duration(seconds: float) -> str:
@@ -197,7 +190,7 @@ def _table(cache: Cache, job: Job | None, work: Work | None) -> Table:
             )
         )
     if job is not None and len(job.groups) > 1:
-        rows.append(("Groups of blocks", "; ".join(map(_blocks, job.groups))))
+        rows.append(("Groups of blocks", "; ".join(group.name for group in job.groups)))
     if work is not None:
         rows += [
             ("Seconds", f"{work.seconds:.1f}"),

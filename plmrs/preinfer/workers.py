@@ -1,12 +1,13 @@
 """Units of work through a stage: in this process on one device, in a process a device on several.
 
 The parent hands a worker a unit when it asks for one, over a pipe that only these two hold. So a fast device takes more
-units, a worker that dies is noticed by its closed pipe, one whose parent dies ends by itself, and no lock is shared
-that a killed process could keep. A worker reads its next unit and writes its last one while it computes.
+units, a worker that dies is noticed by its closed pipe, one whose parent dies ends with it, and no lock is shared that
+a killed process could keep. A worker reads its next unit and writes its last one while it computes.
 """
 
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -220,6 +221,9 @@ def _undisturbed() -> Iterator[None]:
 
 def serve(stage: Stage, device: int, connection: Connection) -> None:
     """A worker: take units from the parent until it has no more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     sending = threading.Lock()  # reading, computing and writing each tell the parent something
 
     def send(message: Any) -> None:
@@ -244,6 +248,12 @@ def serve(stage: Stage, device: int, connection: Connection) -> None:
     except Exception as error:
         log.exception("The worker on %s %d failed.", stage.accelerator, device)
         send(Failed(f"{type(error).__name__}: {error}", KEPT))
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """End at once when the parent does: another command may begin where it stood."""
+    parent.join()
+    os._exit(1)
 
 
 def _ready(live: dict[Connection, _Live]) -> Iterator[Connection]:

@@ -345,7 +345,7 @@ def test_what_is_computed_now_is_told(workspace: Workspace, opt: Path) -> None:
     in_three = memory(opt, made, "a block with the embeddings")
     job._remove(made)
     cells, notes = told(max_memory=in_three)
-    assert cells["Groups of blocks"] == "embeddings, 0–0; 1–2; 3–3"
+    assert cells["Groups of blocks"] == "embeddings, 0; 1–2; 3"
     assert len(notes) == 2
     cells, _ = told()
     assert not {"Seconds", "Items/s", "Tokens/s"} & set(cells)

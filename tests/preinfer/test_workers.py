@@ -241,6 +241,23 @@ def test_ctrl_c_ends_all_processes_with_one_line(
         assert verify(made) == []
 
 
+@pytest.mark.slow
+def test_workers_end_with_their_parent_though_they_compute(
+    workspace: Workspace, make_plm: Any, forked: Any, tmp_path: Path
+) -> None:
+    large = make_plm("opt", hidden_size=512, ffn_dim=2048, word_embed_proj_dim=512, num_hidden_layers=16)
+    command = forked(typed, line(workspace, large, *TWO), tmp_path / "heard")
+    limit = time.monotonic() + 120
+    while not (found := spawned(command.pid)) or min(sum(process.cpu_times()[:2]) for process in found) < 12:
+        assert time.monotonic() < limit
+        assert command.exitcode is None
+        time.sleep(0.1)
+    # A unit takes seconds, and both have begun one.
+    command.kill()
+    assert psutil.wait_procs(found, timeout=2)[1] == []
+    assert list_caches(workspace)
+
+
 @pytest.fixture
 def stage(workspace: Workspace, opt: Path) -> Stage:
     """One with two units left."""
