@@ -56,6 +56,7 @@ def check(
     return found
 
 
+@pytest.mark.slow
 def test_killed_between_groups_of_blocks(workspace_of: Any, many: Dataset, opt: Path, forked: Any) -> None:
     check(workspace_of, many, opt, forked, times=4, seed=0, max_memory="a block")
 
