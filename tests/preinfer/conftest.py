@@ -76,5 +76,6 @@ def forked() -> Iterator[Callable[..., Any]]:
 
     yield start
     for process in started:
-        process.kill()
-        process.join()
+        if process.is_alive():
+            process.kill()
+            process.join()

@@ -1,5 +1,6 @@
 """Killed at any moment and run again: nothing is lost but a unit, and nothing is left but the cache."""
 
+import math
 import random
 import shutil
 import time
@@ -19,10 +20,12 @@ from plmrs.workspace import Workspace
 
 def killed(workspace: Workspace, forked: Any, given: dict[str, Any], times: int, seed: int) -> list[list[str]]:
     """Kill a job so often, each time at another moment of the time it takes; what lay there at each of them."""
-    start = time.perf_counter()
-    forked(work, given).join()
-    whole = time.perf_counter() - start
-    shutil.rmtree(workspace.root / "cache")
+    whole = math.inf
+    for _ in range(2):  # The first one may wait for what all of them import.
+        start = time.perf_counter()
+        forked(work, given).join()
+        whole = min(whole, time.perf_counter() - start)
+        shutil.rmtree(workspace.root / "cache")
     draw, found = random.Random(seed), []
     while len(found) < times:
         process = forked(work, given)
@@ -56,7 +59,6 @@ def check(
     return found
 
 
-@pytest.mark.slow
 def test_killed_between_groups_of_blocks(workspace_of: Any, many: Dataset, opt: Path, forked: Any) -> None:
     check(workspace_of, many, opt, forked, times=4, seed=0, max_memory="a block")
 

@@ -79,7 +79,7 @@ def test_waiting_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert progress.lines == ["Waiting for the other machines: 5 units are left."]
 
 
-@pytest.mark.parametrize("memories", [(None, None), ("a block", "a block"), ("two blocks", "a block")])
+@pytest.mark.parametrize("memories", [(None, None), ("two blocks", "a block")])
 def test_two_machines_fill_one_cache(
     workspace_of: Any, many: Dataset, opt: Path, forked: Any, memories: tuple[str | None, str | None]
 ) -> None:

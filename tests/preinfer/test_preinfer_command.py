@@ -2,8 +2,7 @@
 
 import re
 import shutil
-import subprocess
-import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from jobs import Listening, caches, chunks, encode, run
+from jobs import Listening, caches, chunks, encode, run, settings, work
 from safetensors.torch import load_file, save_file
 
-from plmrs.cache.store import list_caches, open_cache
+from plmrs.cache.store import Cache, list_caches, open_cache
 from plmrs.cli import main
 from plmrs.config import DeviceOptions, PreinferOptions
 from plmrs.data.dataset import Dataset, open_dataset
@@ -234,17 +233,34 @@ def test_a_tokenizer_of_another_plm_is_an_error(workspace: Workspace, make_plm: 
     assert caches(workspace) == []
 
 
-def test_what_was_begun_is_gone_on_with_under_a_lock(workspace: Workspace, tiny_bert: Path, tmp_path: Path) -> None:
+def stop_after_a_unit(given: dict[str, Any]) -> None:
+    write, done = Cache.write_unit, []
+
+    def stopping(self: Cache, unit: int, *states: Any) -> None:
+        if done:
+            time.sleep(60)
+        write(self, unit, *states)
+        done.append(unit)
+
+    Cache.write_unit = stopping  # type: ignore[method-assign]
+    work(given)
+
+
+def test_what_was_begun_is_gone_on_with_under_a_lock(
+    workspace: Workspace, tiny_bert: Path, tmp_path: Path, forked: Any
+) -> None:
     """While a process writes its second unit no other may; when it is killed the next goes on there."""
     straight = encode(workspace, tiny_bert)
     shutil.move(straight.path, tmp_path / "straight.zarr")
-    program = [sys.executable, "-c", SLOW, str(workspace.root), str(tiny_bert)]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "one unit is done\n"
-        with pytest.raises(UserError, match="Another plmrs process is encoding small"):
-            encode(workspace, tiny_bert)
-        process.kill()
+    process = forked(stop_after_a_unit, settings(workspace, tiny_bert))
+    limit = time.monotonic() + 60
+    while not (straight.path / "done" / "0.json").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    with pytest.raises(UserError, match="Another plmrs process is encoding small"):
+        encode(workspace, tiny_bert)
+    process.kill()
+    process.join()
     (cache,) = list_caches(workspace)
     assert cache.units_missing() == list(range(1, cache.n_units))
     progress = Listening()
@@ -252,29 +268,6 @@ def test_what_was_begun_is_gone_on_with_under_a_lock(workspace: Workspace, tiny_
     assert f"1 of {cache.n_units} units were done before." in progress.lines
     assert progress.advanced == 600
     assert chunks(resumed) == chunks(open_cache(tmp_path / "straight.zarr"))
-
-
-SLOW = """
-import sys
-from pathlib import Path
-from plmrs.cache.store import Cache
-from plmrs.config import PreinferConfig
-from plmrs.preinfer.command import preinfer
-from plmrs.report import Silent
-
-write, done = Cache.write_unit, []
-
-def write_slowly(self, unit, *rest):
-    if done:
-        print("one unit is done", flush=True)
-        sys.stdin.read()
-    write(self, unit, *rest)
-    done.append(unit)
-
-Cache.write_unit = write_slowly
-given = {"root": Path(sys.argv[1]), "plm_name": sys.argv[2], "precision": "32", "accelerator": "cpu"}
-preinfer(PreinferConfig.from_flat(given), Silent())
-"""
 
 
 def test_minilm_itself(make_dataset: Any, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def spawned(parent: int) -> list[psutil.Process]:
     return [child for child in psutil.Process(parent).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_cache_of_one(workspace: Workspace, workspace_of: Any, many: Dataset, opt: Path) -> None:
     progress = Listening()
     two = encode(workspace, opt, progress, devices=TWO)
