@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from texts import PLMRS, prepare_texts
 
-PLMRS = [sys.executable, "-c", "import sys; from plmrs.cli import main; sys.exit(main())"]
 LENGTH = 30
 SIZES = (16, 32, 64, 128, 256)
 
@@ -36,7 +37,8 @@ def main() -> None:
     if options.run:
         print(json.dumps(globals()[options.run.split(":")[0]](options, *options.run.split(":")[1:])))
         return
-    prepare(options)
+    table = pd.read_csv(options.items, sep="\t", quoting=3, dtype=str).head(options.texts)
+    prepare_texts(options.work, "texts", table["text"].tolist())
     rows = {"padded to 30, batches of 64": "padded:32", "sentence-transformers": "sentence_transformers:32"}
     rows |= {"plmrs preinfer": "preinfer:32:0", "plmrs preinfer, 2 processes": "preinfer:32:0 1"}
     if options.bf16:
@@ -54,31 +56,6 @@ def main() -> None:
     print(f"\n{'':34} items/s  × sentence-transformers")
     for name, speeds in found.items():
         print(f"{name:34} {statistics.median(speeds):7.0f}  {statistics.median(speeds) / base:.2f}")
-
-
-def prepare(options: argparse.Namespace) -> None:
-    """A data set of the first texts, with made-up users, since only its texts matter here."""
-    import pandas as pd
-
-    table = pd.read_csv(options.items, sep="\t", quoting=3, dtype=str).head(options.texts)
-    options.work.mkdir(parents=True, exist_ok=True)
-    items = options.work / "items.tsv"
-    pd.DataFrame({"item_id": table.iloc[:, 0], "text": table["text"]}).to_csv(items, sep="\t", index=False, quoting=3)
-    taken = options.work / "taken.csv"
-    ids = table.iloc[:, 0].tolist()
-    lines = [f"u{user},{ids[(7 * user + step) % len(ids)]}" for user in range(50) for step in range(6)]
-    taken.write_text("user_id,item_id\n" + "\n".join(lines) + "\n")
-    words = [
-        "prepare",
-        "texts",
-        "--items",
-        str(items),
-        "--interactions",
-        str(taken),
-        "--root",
-        str(options.work / "data"),
-    ]
-    subprocess.run([*PLMRS, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def texts(options: argparse.Namespace) -> list[str]:

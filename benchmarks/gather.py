@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plmrs.cache.create import create_cache, new_manifest
-from plmrs.cache.store import Cache, open_cache
+from plmrs.cache.find import open_cache
+from plmrs.cache.store import Cache
 from plmrs.cache.texts import Texts
 from plmrs.data.dataset import Dataset
 from plmrs.plm.checkpoint import Plm

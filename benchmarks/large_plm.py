@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from texts import PLMRS, prepare_texts
 
-PLMRS = [sys.executable, "-c", "import sys; from plmrs.cli import main; sys.exit(main())"]
 WORDS = [
     "river",
     "council",
@@ -48,7 +48,9 @@ def main() -> None:
     plm = options.work / "opt-1.3b-shape"
     if not (plm / "config.json").is_file():
         write_plm(plm)
-    prepare(options)
+    rng = np.random.default_rng(0)
+    titles = [" ".join(rng.choice(WORDS, rng.integers(4, 17))) for _ in range(options.texts)]
+    prepare_texts(options.work, "titles", titles)
     rows = {}
     for name, words in {f"--max-memory {options.memory}": ["--max-memory", options.memory], "whole": []}.items():
         shutil.rmtree(options.work / "data" / "cache", ignore_errors=True)
@@ -109,28 +111,6 @@ def write_plm(folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>").save_pretrained(folder)
     config.save_pretrained(folder)
-
-
-def prepare(options: argparse.Namespace) -> None:
-    """A data set of titles of 4 to 16 words."""
-    rng = np.random.default_rng(0)
-    options.work.mkdir(parents=True, exist_ok=True)
-    titles = [" ".join(rng.choice(WORDS, rng.integers(4, 17))) for _ in range(options.texts)]
-    items, taken = options.work / "items.csv", options.work / "taken.csv"
-    items.write_text("item_id,text\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles)))
-    lines = [f"u{user},{(7 * user + step) % options.texts}\n" for user in range(50) for step in range(6)]
-    taken.write_text("user_id,item_id\n" + "".join(lines))
-    words = [
-        "prepare",
-        "titles",
-        "--items",
-        str(items),
-        "--interactions",
-        str(taken),
-        "--root",
-        str(options.work / "data"),
-    ]
-    subprocess.run([*PLMRS, *words], check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

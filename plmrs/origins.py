@@ -129,7 +129,14 @@ def _refuse_unknown(key: Any, origin: str) -> None:
     known = {name for config in CONFIGS.values() for name in fields(config)}
     if key not in known:
         place = origin.removeprefix("file ")
-        hint = did_you_mean(str(key), known) or "Keys are the options of `plmrs train --help`, with underscores."
+        aliases = {
+            alias.removeprefix("--").replace("-", "_"): name
+            for config in CONFIGS.values()
+            for name, field in fields(config).items()
+            for alias in field.json_schema_extra["aliases"]
+        }
+        meant = f"Did you mean {aliases[key]}?" if key in aliases else did_you_mean(str(key), known)
+        hint = meant or "Keys are the options of `plmrs train --help`, with underscores."
         raise UserError(f"{place}: there is no option {str(key)!r}.", hint)
 
 

@@ -198,7 +198,7 @@ def test_an_interrupt_that_lightning_caught_is_one_too(
         ("--verison", "Error: No such option: --verison", "`plmrs --help`"),
         ("inspect a b", "Error: Got unexpected extra argument", "`plmrs inspect --help`"),
         ("train --sasrec-seq-len x", "Error: --sasrec-seq-len: 'x' is not a whole number.", "It sets: "),
-        ("train --seqlen 5", "Error: plmrs train has no option --seqlen.", "Did you mean --sasrec-seq-len?"),
+        ("train --seqlen 5", "Error: plmrs train has no option --seqlen.", "--sasrec-seq-len?"),
     ],
 )
 def test_a_misspelt_command_line_is_answered_briefly(

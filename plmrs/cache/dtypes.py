@@ -19,9 +19,6 @@ STORED: dict[str, np.dtype[Any]] = {
 }
 """What an array of each dtype is to NumPy and zarr."""
 
-EXACT = {"32": ("float32",), "bf16": ("bfloat16", "float32"), "fp16": ("float16", "float32")}
-"""The dtypes that keep all a computation of each precision gives, the smallest first."""
-
 NAN = 0x7FC0
 """A bfloat16 NaN."""
 EXPONENT = {np.dtype("<f2"): 0x7C00, np.dtype("<u2"): 0x7F80, np.dtype("<f4"): 0x7F800000}

@@ -1,16 +1,39 @@
 """Where the work at a boundary can begin: at the states of an earlier one that lie in a cache."""
 
-from plmrs.cache.dtypes import EXACT
+from __future__ import annotations
+
+from plmrs.cache.dtypes import Dtype
+from plmrs.cache.find import list_caches
 from plmrs.cache.integrity import verify
-from plmrs.cache.store import Cache, list_caches
+from plmrs.cache.store import Cache
 from plmrs.cache.texts import Texts
 from plmrs.data.dataset import Dataset
-from plmrs.plm.checkpoint import Plm
+from plmrs.plm.checkpoint import Plm, Precision
 from plmrs.workspace import Workspace
 
 
+def exact_dtype(plm: Plm, precision: Precision) -> Dtype:
+    """The dtype of the states between the PLM's blocks: the smallest that keeps all of them."""
+    import torch
+
+    from plmrs.plm.pieces import state_dtype
+    from plmrs.plm.precision import DTYPES
+
+    names: dict[torch.dtype, Dtype] = {
+        torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16",
+    }  # fmt: skip
+    return names[state_dtype(plm, DTYPES[precision])]
+
+
 def deepest_start(
-    workspace: Workspace, dataset: Dataset, plm: Plm, texts: Texts, tokenized_len: int, precision: str, blocks: int
+    workspace: Workspace,
+    dataset: Dataset,
+    plm: Plm,
+    texts: Texts,
+    tokenized_len: int,
+    precision: Precision,
+    exact: Dtype,
+    blocks: int,
 ) -> Cache | None:
     """The complete and sound cache that lies deepest before a boundary; of several there, one that keeps all.
 
@@ -23,6 +46,7 @@ def deepest_start(
         texts: The distinct texts, as the units are made of.
         tokenized_len: Tokens kept of a text.
         precision: What its states were computed in, as these will be.
+        exact: As `exact_dtype` gives it.
         blocks: The wanted boundary, as the number of blocks before it.
     """
     wanted = {
@@ -38,12 +62,16 @@ def deepest_start(
         for cache in list_caches(workspace, dataset.name)
         if cache.blocks < blocks and all(cache.manifest[key] == value for key, value in wanted.items())
     ]
-    fitting.sort(key=lambda cache: (cache.blocks, lineage(cache, precision) is None), reverse=True)
+    fitting.sort(key=lambda cache: (cache.blocks, lineage(cache, exact) is None), reverse=True)
     return next((cache for cache in fitting if cache.is_complete and not verify(cache)), None)
 
 
-def lineage(start: Cache | None, precision: str) -> str | None:
+def lineage(start: Cache | None, exact: Dtype) -> str | None:
     """What a cache that is computed from `start` depends on besides the PLM, a part of its fingerprint.
+
+    Args:
+        start: A cache at an earlier boundary; None for the texts.
+        exact: As `exact_dtype` gives it.
 
     Returns:
         The fingerprint of `start` when its dtype keeps less than was computed; else that of the cache which `start`
@@ -51,7 +79,7 @@ def lineage(start: Cache | None, precision: str) -> str | None:
     """
     if start is None:
         return None
-    if start.dtype not in EXACT[precision]:
+    if start.dtype not in {exact, "float32"}:
         return start.fingerprint
     source = start.manifest["source"]
     return None if source is None else str(source)

@@ -4,21 +4,17 @@ Of a held-out user one item is predicted from all that stand before it; what is 
 split shares the histories' flat array: it is a few positions a user, whatever the number of interactions.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plmrs.config import SplitOptions
 from plmrs.data.dataset import Dataset, Histories
+from plmrs.data.dates import are_dates, shown
+from plmrs.data.split_choice import LEAST_TO_TRAIN
 from plmrs.errors import UserError
-
-LEAST_ITEMS = {"leave_one_out": 3, "ratio": 2, "temporal": 2}
-"""Items that a method needs of a user."""
 
 
 @dataclass(frozen=True)
@@ -63,54 +59,6 @@ class Split:
     val: HeldOut
     test: HeldOut
     rule: str
-
-
-def are_dates(time_unit: str) -> bool:
-    """Whether times in this unit, as a manifest names it, are dates."""
-    return time_unit.startswith("seconds since 1970-01-01")
-
-
-def effective_split(options: SplitOptions, times: NDArray[np.int64], dates: bool) -> dict[str, Any]:
-    """What the options mean for a data set, and nothing that its method does not read.
-
-    Example: temporal, shares .5, .25, .25, times `[10, 11, 12, 13]`: `{"method": "temporal", "times": [12, 13]}`.
-
-    Args:
-        options: Method, shares, seed, times.
-        times: When each item was taken. [interactions]
-        dates: Whether times are seconds since 1970, so that dates may be given.
-
-    Raises:
-        UserError: --split-times are no times, do not ascend, or lie outside of the data's.
-    """
-    if options.split == "leave_one_out":
-        return {"method": "leave_one_out"}
-    if options.split == "ratio":
-        return {"method": "ratio", "shares": list(options.split_shares), "seed": options.split_seed}
-    first, last = int(times.min()), int(times.max())
-    remedy = (
-        f"Give two ascending times, as in --split-times A,B: later than {_shown(first, dates)},"
-        f" at most {_shown(last, dates)}."
-    )
-    if options.split_times is None:
-        train, val, _ = options.split_shares
-        ends = [min(round(share * len(times)), len(times) - 1) for share in (train, train + val)]
-        begins = [int(time) for time in np.partition(times, ends)[ends]]
-        said = f"--split-shares {','.join(map(str, options.split_shares))}"
-    else:
-        begins = [_parsed(text, dates, remedy) for text in options.split_times]
-        said = f"--split-times {','.join(options.split_times)}"
-    if begins[0] >= begins[1]:
-        val_begin, test_begin = (_shown(time, dates) for time in begins)
-        raise UserError(
-            f"By {said} validation begins at {val_begin} and test, which must be later, at {test_begin}.", remedy
-        )
-    if not first < begins[0] < begins[1] <= last:
-        raise UserError(
-            f"{said} leaves a part empty: the data's times go from {_shown(first, dates)} to {_shown(last, dates)}.",
-            remedy,
-        )
-    return {"method": "temporal", "times": begins}
 
 
 def make_split(histories: Histories, times: NDArray[np.int64], how: Mapping[str, Any], dates: bool = False) -> Split:
@@ -215,7 +163,7 @@ def _temporal(histories: Histories, times: NDArray[np.int64], begins: list[int],
     for first, behind in ((val, test), (test, stop)):
         users = np.flatnonzero((behind > first) & (behind > start + 1))
         held_out.append(_held_out(histories, users, behind[users] - 1))
-    since = [_shown(begin, dates) for begin in begins]
+    since = [shown(begin, dates) for begin in begins]
     return Split(
         Histories(histories.items, start[trained], val[trained]),
         held_out[0],
@@ -244,7 +192,7 @@ def _earlier(histories: Histories, times: NDArray[np.int64], moment: int) -> NDA
 def _check(split: Split, method: str) -> None:
     """See that each part has something in it."""
     remedies = {
-        "leave_one_out": "It needs users with 4 items: raise --max-item-seq-len, or choose another --split.",
+        "leave_one_out": f"It needs users with {LEAST_TO_TRAIN['leave_one_out']} items: choose another --split.",
         "ratio": "Change --split-shares, or choose another --split.",
         "temporal": "Move --split-times, or choose another --split.",
     }
@@ -256,23 +204,3 @@ def _check(split: Split, method: str) -> None:
     for lack, is_so in lacks.items():
         if is_so:
             raise UserError(f"--split {method} leaves {lack}.", remedies[method])
-
-
-def _parsed(text: str, dates: bool, remedy: str) -> int:
-    """A time as a user writes it, in the data's unit."""
-    try:
-        return int(text)
-    except ValueError:
-        kinds = "neither a number nor a date" if dates else "no number, and this data's times are no dates"
-    try:
-        moment = datetime.fromisoformat(text.strip()) if dates else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise UserError(f"--split-times: {text!r} is {kinds}.", remedy)
-    return math.ceil((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _shown(time: int, dates: bool) -> str:
-    """A time as --split-times takes it."""
-    return str(np.datetime64(time, "s")).removesuffix("T00:00:00") if dates else str(time)

@@ -2,7 +2,7 @@
 
 from plmrs.cache.manifest import FINAL
 from plmrs.cache.store import Cache
-from plmrs.preinfer.job import INTERMEDIATE
+from plmrs.preinfer.intermediate import INTERMEDIATE
 from plmrs.report import Cell, Table
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from plmrs.cache.find import open_cache
 from plmrs.cache.manifest import MANIFEST as CACHE_MANIFEST
-from plmrs.cache.store import Cache, open_cache
+from plmrs.cache.store import Cache
 from plmrs.config import InspectConfig, InspectOptions
 from plmrs.data.dataset import MANIFEST as DATASET_MANIFEST
 from plmrs.data.dataset import open_dataset, prepared_names

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plmrs.cache.store import list_caches
+from plmrs.cache.find import list_caches
 from plmrs.data.dataset import open_dataset, prepared_names
 from plmrs.errors import UserError
 from plmrs.inspect.cache import short_state

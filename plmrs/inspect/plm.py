@@ -4,13 +4,13 @@ import numpy as np
 
 from plmrs.cache.dtypes import Dtype
 from plmrs.cache.layout import new_layout
+from plmrs.cache.lineage import exact_dtype
 from plmrs.cache.manifest import boundary_name, n_bytes
 from plmrs.config import InspectOptions
 from plmrs.errors import UserError
 from plmrs.inspect.machine import this_machine
 from plmrs.plm.checkpoint import Plm, Precision
 from plmrs.plm.pooling import POOLINGS
-from plmrs.preinfer.job import exact_dtype
 from plmrs.preinfer.plan import groups, sizes
 from plmrs.report import Cell, Table
 
@@ -70,8 +70,9 @@ def without_flag(error: UserError) -> UserError:
 
 
 def _plan(plm: Plm, precision: Precision, memory: int, tokens: int) -> Table:
-    layout = new_layout(np.full(TEXTS, tokens), plm.hidden_size)
-    found = groups(plm, None, plm.n_blocks, sizes(plm, precision, layout.most_tokens), memory)
+    length = np.full(TEXTS, tokens)
+    layout = new_layout(length, plm.hidden_size)
+    found = groups(plm, None, plm.n_blocks, sizes(plm, precision, length, layout), memory)
     units = {"n_units": layout.n_units, "unit_texts": layout.most_texts, "unit_tokens": layout.most_tokens}
     rows: list[list[Cell]] = []
     for group in found:

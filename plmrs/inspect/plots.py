@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plmrs.data.dataset import Dataset
-from plmrs.data.splits import are_dates
+from plmrs.data.dates import are_dates
 from plmrs.data.tokens import Tokens
 from plmrs.inspect.parts import INPUT, PARTS, TEST, TRAIN, VAL
 from plmrs.inspect.times import over_time

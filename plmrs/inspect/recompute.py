@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plmrs.cache.dtypes import to_float32
+from plmrs.cache.layout import Layout
 from plmrs.cache.manifest import HIDDEN
 from plmrs.cache.store import Cache
 from plmrs.data.dataset import Dataset
@@ -105,7 +106,8 @@ def _states(
     ends = np.cumsum(lengths)
     flat = np.concatenate(ids).astype(np.int32)
     states = torch.from_numpy(flat).long()
-    found = groups(plm, None, cache.blocks, sizes(plm, precision, int(ends[-1])), memory)
+    as_one = Layout(np.array([0, len(ids)]), np.array([0, len(flat)]))
+    found = groups(plm, None, cache.blocks, sizes(plm, precision, lengths, as_one), memory)
     with progress.track(f"Recomputing {len(ids)} texts", len(found), "groups of blocks") as advance:
         for group in found:
             piece = load_piece(plm, group.first, group.stop, DTYPES[precision], place, embeddings=group.from_ids)

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from plmrs.cache.store import Cache
 from plmrs.config import InspectOptions
 from plmrs.errors import UserError
+from plmrs.inspect.damage import listed, made_from, read_all
 from plmrs.inspect.machine import this_machine
-from plmrs.inspect.verify import listed, made_from, read_all
 from plmrs.preinfer.repair import make_units
 from plmrs.report import Progress
 from plmrs.workspace import Workspace, lock

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plmrs.data.dataset import Dataset
-from plmrs.data.splits import Split, are_dates
+from plmrs.data.dates import are_dates
+from plmrs.data.splits import Split
 from plmrs.inspect.bars import bars
 from plmrs.inspect.parts import PARTS, TEST, TRAIN, VAL
 from plmrs.report import Cell, Table

@@ -1,4 +1,4 @@
-"""From a data set and a cache, or from a run, to a recommender."""
+"""From a data set and a PLM, or from a run, to a recommender."""
 
 from pathlib import Path
 
@@ -6,32 +6,67 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plmrs.cache.store import Cache, list_caches, open_cache
-from plmrs.config import ModelOptions
+from plmrs.cache.find import list_caches, open_cache
+from plmrs.cache.store import Cache
+from plmrs.config import TrainConfig
 from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.data.splits import split_of, training_counts
 from plmrs.errors import UserError
-from plmrs.model.recommender import Recommender, load_weights
+from plmrs.model.inputs import cached_states, token_ids
+from plmrs.model.recommender import Recommender
 from plmrs.model.run import Run
+from plmrs.model.source import PlmSource, live_plm, plm_use, resolved_loss
+from plmrs.model.weights import load_weights
+from plmrs.plm.checkpoint import find_same
+from plmrs.plm.tokenizer import plm_tokens
+from plmrs.report import Silent
 from plmrs.workspace import Workspace
 
 
-def plm_vectors(cache: Cache | None, pooling: str) -> Tensor | None:
-    """The pooled states of a cache. [items, PLM width] float32"""
-    return None if cache is None else torch.from_numpy(cache.read(pooling).astype(np.float32))
+def new_recommender(config: TrainConfig, dataset: Dataset, source: PlmSource | None) -> Recommender:
+    """An untrained recommender for a data set, its PLM as the checkpoint has it, its whitening not yet fitted.
+
+    Args:
+        config: Model, loss, prompt.
+        dataset: Whose items.
+        source: The PLM; None for input type id.
+    """
+    counts = torch.from_numpy(training_counts(split_of(dataset).train, dataset.n_items))
+    loss, pooling = resolved_loss(config), config.cached.pooling_method
+    if loss.negatives and loss.gather_negatives:  # Each process draws as many, and all are ranked together.
+        loss = loss.model_copy(update={"negatives": loss.negatives * len(config.device.devices or (0,))})
+    if source is None:
+        return Recommender(config.model, counts, loss=loss)
+    if not source.use.live:
+        vectors = _constant(source, pooling, dataset.n_items)
+        return Recommender(config.model, counts, vectors, mean_last=pooling == "mean_last", loss=loss)
+    inputs = None
+    if source.cache is not None:
+        inputs = cached_states(source.cache)
+    elif source.tokens is not None:
+        inputs = token_ids(source.tokens)
+    return Recommender(config.model, counts, plm=live_plm(config, source), inputs=inputs, loss=loss)
 
 
-def new_recommender(options: ModelOptions, dataset: Dataset, cache: Cache | None, pooling: str) -> Recommender:
-    """An untrained recommender for a data set; input type id needs no cache."""
-    in_training = torch.from_numpy(training_counts(split_of(dataset).train, dataset.n_items) > 0)
-    return Recommender(options, in_training, plm_vectors(cache, pooling))
+def _constant(source: PlmSource, pooling: str, n_items: int) -> Tensor:
+    if source.cache is not None:
+        return pooled_vectors(source.cache, pooling)
+    # Of a cache that is not made yet a plan needs the width alone.
+    assert source.plm is not None
+    return torch.zeros(1, source.plm.hidden_size * len(pooling.split("_"))).expand(n_items, -1)
+
+
+def pooled_vectors(cache: Cache, pooling: str) -> Tensor:
+    """The pooled states of a cache; of mean_last both, side by side. [items, PLM width, or twice that] float32"""
+    parts = [cache.read(name).astype(np.float32) for name in pooling.split("_")]
+    return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
 
 
 def load_run(workspace: Workspace, run: Run) -> tuple[Recommender, Dataset, Cache | None]:
     """A run's recommender in evaluation mode, its data set and its cache.
 
     Raises:
-        UserError: the data set or the cache is gone or has changed since, or the weights are damaged.
+        UserError: the data set, the cache or the PLM is gone or has changed since, or the weights are damaged.
     """
     if not run.weights.is_file():
         raise UserError(f"Run {run.name} has no checkpoint yet.", f"Continue it: `plmrs train --resume {run.name}`.")
@@ -42,14 +77,20 @@ def load_run(workspace: Workspace, run: Run) -> tuple[Recommender, Dataset, Cach
             f" ({run.manifest['dataset_fingerprint']}, now {dataset.fingerprint}).",
             "Prepare it as it was, or train again.",
         )
-    cache = cache_of(workspace, run)
-    model = new_recommender(run.config.model, dataset, cache, run.config.cached.pooling_method)
+    use, cache, source = plm_use(run.config), cache_of(workspace, run), None
+    if use is not None and not use.live:
+        source = PlmSource(use, cache)
+    elif use is not None:
+        plm = find_same(run.manifest["plm"], run.manifest["plm_identity"])
+        tokens = None if cache else plm_tokens(dataset, plm, run.config.plm.tokenized_len, Silent())
+        source = PlmSource(use, cache, plm, tokens)
+    model = new_recommender(run.config, dataset, source)
     load_weights(model, run.weights)
     return model.eval(), dataset, cache
 
 
 def cache_of(workspace: Workspace, run: Run) -> Cache | None:
-    """The cache a run was trained with; None for input type id.
+    """The cache a run was trained with; None where it used none.
 
     Raises:
         UserError: it is neither where it was nor anywhere in the workspace.
@@ -57,12 +98,14 @@ def cache_of(workspace: Workspace, run: Run) -> Cache | None:
     wanted = run.manifest.get("cache")
     if wanted is None:
         return None
-    place = Path(wanted["path"])
-    found = [open_cache(place)] if place.is_dir() else []
+    place = wanted["path"]
+    found = [open_cache(place)] if "://" in place else [open_cache(Path(place))] if Path(place).is_dir() else []
     for cache in [*found, *list_caches(workspace)]:
         if cache.fingerprint == wanted["fingerprint"] and cache.is_complete:
             return cache
+    boundary = run.config.boundary.plm_last_n_unfreeze
+    last_n = f" --plm-last-n-unfreeze {boundary}" if boundary else ""
     raise UserError(
-        f"The cache {place.name} that run {run.name} was trained with is gone or incomplete.",
-        f"Make it again: `plmrs preinfer --dataset {run.manifest['dataset']} --plm {run.manifest['plm']}`.",
+        f"The cache {Path(place).name} that run {run.name} was trained with is gone or incomplete.",
+        f"Make it again: `plmrs preinfer --dataset {run.manifest['dataset']} --plm {run.manifest['plm']}{last_n}`.",
     )

@@ -3,25 +3,23 @@
 A plain module, so that ranking and serving need no training framework; `plmrs.train.module` makes it trainable.
 """
 
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the customary name
 
-from plmrs.config import ModelOptions
+from plmrs.config import LossOptions, ModelOptions
 from plmrs.data.dataset import Histories
+from plmrs.data.negatives import sampling_log_q
 from plmrs.data.windows import padded
-from plmrs.errors import UserError
+from plmrs.model.batch import Batch
+from plmrs.model.gather import gathered
+from plmrs.model.inputs import ItemInputs
 from plmrs.model.items import ItemVectors, similarity_scale, unit
-from plmrs.model.losses import full_cross_entropy
+from plmrs.model.losses import binary_loss, full_cross_entropy, gbce_beta, softmax_loss
 from plmrs.model.sasrec import SASRec
-from plmrs.workspace import atomic_file
+from plmrs.plm.trainable import TrainablePlm
 
 
 class Recommender(nn.Module):
@@ -29,35 +27,51 @@ class Recommender(nn.Module):
 
     Args:
         options: Input type, sizes, similarity.
-        in_training: Whether each item occurs in training; the softmax runs over those. [items] bool
-        plm_vectors: Pooled PLM states of the items; None for input type id. [items, PLM width]
+        counts: Interactions of each item in training. [items] int64
+        constant: The PLM's vectors of all items, where they do not change. [items, width]
+        plm: The PLM's blocks that run in every step, instead.
+        inputs: What those read.
+        mean_last: Whether `constant` holds two poolings, to be joined.
+        loss: What `forward` computes; `ce` where it does not say.
     """
 
-    def __init__(self, options: ModelOptions, in_training: Tensor, plm_vectors: Tensor | None) -> None:
+    def __init__(
+        self,
+        options: ModelOptions,
+        counts: Tensor,
+        constant: Tensor | None = None,
+        plm: TrainablePlm | None = None,
+        inputs: ItemInputs | None = None,
+        mean_last: bool = False,
+        loss: LossOptions | None = None,
+    ) -> None:
         super().__init__()
         self.options = options
-        self.items = ItemVectors(options, in_training, plm_vectors)
+        self.loss = loss or LossOptions(loss="ce")
+        self.items = ItemVectors(options, counts > 0, constant, plm, inputs, mean_last)
         self.sasrec = SASRec(options)
         self.log_scale = similarity_scale() if options.similarity == "cosine" else None
-        rows = in_training.nonzero()[:, 0]
-        place = torch.full((len(in_training),), -1).index_copy(0, rows, torch.arange(len(rows)))
-        self.register_buffer("trained_rows", rows, persistent=False)
-        self.register_buffer("trained_place", place, persistent=False)
-        self.trained_rows: Tensor
-        self.trained_place: Tensor
+        ranked = counts > 0 if self.loss.loss_items == "train" else torch.ones_like(counts, dtype=torch.bool)
+        rows = ranked.nonzero()[:, 0]
+        place = torch.full((len(counts),), -1).index_copy(0, rows, torch.arange(len(rows)))
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("place", place, persistent=False)
+        self.register_buffer("log_q", _log_q(self.loss, counts, len(rows)), persistent=False)
+        self.rows: Tensor
+        self.place: Tensor
+        self.log_q: Tensor
 
     def states(self, histories: Tensor, vectors: Tensor) -> Tensor:
         """The state at each position, to be compared with the next item.
 
         Args:
-            histories: Item numbers, 0 behind the last. [B, L] int64
-            vectors: All items' vectors, row i for item i + 1. [items, H]
+            histories: Rows of `vectors`; behind the last item any row that there is. [B, L] int64
+            vectors: Item vectors. [items, H]
 
         Returns:
-            States at padding mean nothing. [B, L, H]
+            States at padding mean nothing: it stands behind every real position, where nothing looks at it. [B, L, H]
         """
-        # Padding borrows item 1's vector: it stands behind every real position, where nothing looks at it.
-        states: Tensor = self.sasrec(F.embedding((histories - 1).clamp(min=0), vectors))
+        states: Tensor = self.sasrec(F.embedding(histories, vectors))
         return states
 
     def queries(self, states: Tensor) -> Tensor:
@@ -68,29 +82,77 @@ class Recommender(nn.Module):
         """Item vectors as queries are multiplied with them. [items, H] -> [items, H]"""
         return vectors if self.log_scale is None else unit(vectors)
 
-    def loss(self, windows: Tensor) -> Tensor:
-        """Full cross-entropy of the next item at every real position, over the items that training has. []
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of the next item at every real position, a mean over positions in nats. []
 
-        Items that training never sees are no candidates here: as eternal negatives a text model would learn to rank
-        them last, though at that time they did not exist.
-
-        Args:
-            windows: Item numbers, 0 behind the last; position t predicts position t + 1. [B, L + 1] int64
+        What a target is ranked among is, unless `--loss-items all` says otherwise, what training has: as eternal
+        negatives a text model would learn to rank other items last, though at that time they did not exist.
         """
-        vectors = self.items()  # [items, H]
-        targets = windows[:, 1:]
-        real = targets > 0
-        states = self.states(windows[:, :-1], vectors)[real]  # [B, L, H] -> [positions, H]
-        rows = vectors if len(self.trained_rows) == len(vectors) else vectors[self.trained_rows]
-        return full_cross_entropy(self.queries(states), self.candidates(rows), self.trained_place[targets[real] - 1])
+        windows = batch.windows
+        vectors, places = self._vectors(batch)
+        real = windows[:, 1:] > 0
+        states = self.states(places[:, :-1], vectors)[real]  # [B, L, H] -> [positions, H]
+        queries, targets = self.queries(states), places[:, 1:][real]
+        candidates = self.candidates(vectors)
+        match self.loss.loss:
+            case "in_batch" | "sampled":
+                return self._softmax_of_batch(batch, queries, candidates, targets, real)
+            case "bce" | "gbce":
+                assert batch.items is not None
+                assert batch.negatives is not None
+                negatives = torch.searchsorted(batch.items, batch.negatives[real])  # [positions, n]
+                n = negatives.shape[1]
+                beta = gbce_beta(n, len(self.rows), self.loss.gbce_t) if self.loss.loss == "gbce" else 1.0
+                return binary_loss(queries, candidates, targets, negatives, beta)
+            case _:
+                return full_cross_entropy(queries, candidates, targets)
+
+    def _vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The vectors a batch needs [U, H], and the row among them of each item of its windows [B, L + 1]."""
+        numbers = batch.windows.clamp(min=1)  # padding borrows an item
+        if batch.items is not None:
+            # Padding borrows the first one that the batch has.
+            places = torch.searchsorted(batch.items, numbers).clamp(max=len(batch.items) - 1)
+            return self.items(batch.items - 1, batch.texts), places
+        rows = None if len(self.rows) == len(self.place) else self.rows
+        return self.items(rows, batch.texts), self.place[numbers - 1].clamp(min=0)
+
+    def _softmax_of_batch(
+        self, batch: Batch, queries: Tensor, candidates: Tensor, targets: Tensor, real: Tensor
+    ) -> Tensor:
+        """Softmax over the items of the batch, or those drawn for it, corrected by how often an item is among them.
+
+        logit(b, t, j) = query(b, t) · candidate(j) - log q(j). Left out of user b's are the items of b's own window,
+        the target itself excepted, and repeats of an item.
+        """
+        items, windows = batch.items, batch.windows
+        assert items is not None
+        left_out = torch.zeros(len(items), dtype=torch.bool, device=items.device)
+        if batch.negatives is not None:
+            left_out = ~torch.isin(items, batch.negatives)
+        if self.loss.gather_negatives:
+            # The own items come first, so that targets keep their places.
+            candidates, items, left_out = gathered(candidates, items, left_out)
+        ascending, order = items.sort()
+        found = torch.searchsorted(ascending, windows).clamp(max=len(items) - 1)
+        own = torch.zeros(len(windows), len(items), device=items.device)
+        own.scatter_add_(1, order[found], (ascending[found] == windows).float())
+        excluded = (own > 0) | left_out  # [B, U]
+        users = torch.arange(len(windows), device=items.device)[:, None].expand_as(real)[real]
+        return softmax_loss(queries, candidates, targets, self.log_q[items - 1], users, excluded)
 
     @torch.inference_mode()
     def last_queries(self, histories: Histories, vectors: Tensor) -> Tensor:
-        """The query behind each user's last item. [users, H]"""
+        """The query behind each user's last item. [users, H]
+
+        Args:
+            histories: Items of each user, at least one.
+            vectors: All items' vectors, row i for item i + 1. [items, H]
+        """
         inputs = torch.from_numpy(padded(histories, self.options.sasrec_seq_len)).to(vectors.device)
         last = (inputs > 0).sum(dim=1) - 1
-        states = self.states(inputs, vectors)[torch.arange(len(inputs), device=vectors.device), last]
-        return self.queries(states)
+        states = self.states((inputs - 1).clamp(min=0), vectors)
+        return self.queries(states[torch.arange(len(inputs), device=vectors.device), last])
 
     @torch.inference_mode()
     def scores(self, histories: Histories, users_at_once: int) -> Iterator[Tensor]:
@@ -102,28 +164,9 @@ class Recommender(nn.Module):
             yield queries @ candidates.T
 
 
-def save_weights(model: Recommender, path: Path) -> None:
-    """Write what was trained, with the fitted whitening, as safetensors; PLM vectors are not in it."""
-    with atomic_file(path) as temporary:
-        # Written as any other file, so that it has the permissions of the others.
-        temporary.write_bytes(save({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}))
-
-
-def load_weights(model: Recommender, path: Path) -> None:
-    """Read weights that `save_weights` or a training checkpoint holds.
-
-    Raises:
-        UserError: the file is damaged or belongs to another configuration.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        elif not zipfile.is_zipfile(path):
-            raise ValueError("it is no checkpoint, or cut")
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-            weights = {name.removeprefix("recommender."): tensor for name, tensor in state.items()}
-        model.load_state_dict(weights)
-    except (RuntimeError, SafetensorError, UnpicklingError, LookupError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path} holds no weights of this model: {reason}", "Train the run again.") from error
+def _log_q(loss: LossOptions, counts: Tensor, n_ranked: int) -> Tensor:
+    """The logarithm of how often each item is among a batch's candidates, up to a constant. [items]"""
+    if loss.loss == "sampled":
+        return torch.from_numpy(sampling_log_q(counts.numpy(), loss.negatives or 1024, loss.loss_items)).float()
+    shares = counts.double() / counts.sum().clamp(min=1)
+    return shares.clamp(min=1e-12).log().float() if loss.loss == "in_batch" else torch.zeros(len(counts))

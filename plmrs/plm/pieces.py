@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from plmrs.errors import UserError
-from plmrs.plm.checkpoint import AGAIN, Plm, family
+from plmrs.plm.checkpoint import Plm, family
+from plmrs.plm.folder import AGAIN
 from plmrs.plm.quiet import quiet
 from plmrs.plm.tensors import read_tensors
 
@@ -40,7 +41,7 @@ class Piece(nn.Module):
         padding = model.config.pad_token_id
         self.padding = padding if isinstance(padding, int) and padding >= 0 else 0
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Tensor, mask: Tensor | None = None, **others: Any) -> Tensor:
         """States behind the piece's last block.
 
         Args:
@@ -48,17 +49,24 @@ class Piece(nn.Module):
                 in the precision it gave them. [texts, tokens, H]
             mask: 1 at real tokens, 0 at the padding on their right. [texts, tokens] int64; None where no text is
                 padded, which saves the attention its mask.
+            others: Further arguments of Hugging Face's model, those of a prompt.
 
         Returns:
             States, of no meaning at padding. [texts, tokens, H]
         """
-        given = {"input_ids" if self.embeddings else "inputs_embeds": inputs}
-        states: Tensor = self.model(**given, attention_mask=mask).last_hidden_state
+        given = {"inputs_embeds" if inputs.is_floating_point() else "input_ids": inputs}
+        states: Tensor = self.model(**given, attention_mask=mask, **others).last_hidden_state
         return states
 
 
 def load_piece(
-    plm: Plm, first: int, stop: int, dtype: torch.dtype, device: torch.device, embeddings: bool = True
+    plm: Plm,
+    first: int,
+    stop: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    embeddings: bool = True,
+    dropout: float = 0.0,
 ) -> Piece:
     """Blocks first…stop-1 of a PLM on a device, reading no other weights.
 
@@ -73,11 +81,12 @@ def load_piece(
             between blocks, in float32, as in Hugging Face's model.
         device: Where it runs.
         embeddings: False to start block 0 from states.
+        dropout: The rate of all its dropouts, once it is put in training mode; LayerDrop is off in any case.
 
     Raises:
         UserError: the weight files are damaged, or lack a tensor of these blocks.
     """
-    model = _skeleton(plm, first, stop, dtype, embeddings)
+    model = _skeleton(plm, first, stop, dtype, embeddings, dropout)
     wanted = model.state_dict()
     stored = {name: family(plm.model_type).stored_name(name, first) for name in wanted}
     tensors = read_tensors(plm, {stored[name]: tensor for name, tensor in wanted.items()}, device)
@@ -97,7 +106,7 @@ def state_dtype(plm: Plm, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if plm.model_type == "t5" and dtype == torch.float16 else dtype
 
 
-def _skeleton(plm: Plm, first: int, stop: int, dtype: torch.dtype, embeddings: bool) -> Any:
+def _skeleton(plm: Plm, first: int, stop: int, dtype: torch.dtype, embeddings: bool, dropout: float = 0.0) -> Any:
     """The piece's model, its weights on the meta device in the precision they shall have."""
     from transformers import AutoConfig
 
@@ -112,6 +121,10 @@ def _skeleton(plm: Plm, first: int, stop: int, dtype: torch.dtype, embeddings: b
                 config.layer_types = config.layer_types[first:stop]
             # Each text is read once: keys and values kept for a continuation would only take memory.
             config.use_cache = False
+            for rate in family(plm.model_type).DROPOUTS:
+                setattr(config, rate, dropout)
+            if hasattr(config, "layerdrop"):
+                config.layerdrop = 0.0  # OPT's: it would skip whole blocks by chance.
             begin, end = embeddings and first == 0, stop == plm.n_blocks
             model = family(plm.model_type).build(config, embeddings=begin, norm=end)
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plmrs.errors import UserError
-from plmrs.plm.checkpoint import AGAIN, Plm
+from plmrs.plm.checkpoint import Plm
+from plmrs.plm.folder import AGAIN
 from plmrs.plm.pieces import Piece
 
 TOKENS_A_BATCH = 4096
 """Padded tokens of a batch, unless its number of texts is given."""
 
 
-def batches(lengths: NDArray[np.integer[Any]], batch_size: int | None = None) -> Iterator[slice]:
+def batches(
+    lengths: NDArray[np.integer[Any]], batch_size: int | None = None, most_tokens: int | None = None
+) -> Iterator[slice]:
     """Cut texts into batches.
 
     A batch ends where the budget of tokens does, or where the length changes once half of the budget is used, so that
@@ -33,17 +36,40 @@ def batches(lengths: NDArray[np.integer[Any]], batch_size: int | None = None) ->
     Args:
         lengths: Tokens of each text, the longest first. [texts]
         batch_size: Texts a batch; None for as many as make `TOKENS_A_BATCH` padded tokens.
+        most_tokens: Padded tokens of a batch of several texts at most; None for no other limit.
     """
     changes = np.flatnonzero(np.diff(lengths)) + 1
     start = 0
     while start < len(lengths):
-        most = batch_size or max(1, TOKENS_A_BATCH // int(lengths[start]))
+        longest = int(lengths[start])
+        most = batch_size or max(1, TOKENS_A_BATCH // longest)
+        if most_tokens is not None:
+            most = max(1, min(most, most_tokens // longest))
         stop = min(start + most, len(lengths))
         last_change = int(changes[np.searchsorted(changes, stop) - 1]) if len(changes) else 0
         if stop - start > last_change - start >= most // 2 > 0:
             stop = last_change
         yield slice(start, stop)
         start = stop
+
+
+def largest_batch(
+    lengths: NDArray[np.integer[Any]], bounds: NDArray[np.integer[Any]], batch_size: int | None = None
+) -> int:
+    """Padded tokens that the largest batch has at most, where units of texts are cut into batches each by itself.
+
+    Example: units of lengths `9 9 2` and `2 2` have in batches of two texts 18 padded tokens at most.
+
+    Args:
+        lengths: Tokens of each text, the longest first. [texts]
+        bounds: The first text of each unit, and the number of texts. [units + 1]
+        batch_size: As for `batches`.
+    """
+    longest = lengths[bounds[:-1]].astype(np.int64)  # [units]
+    tokens = longest * np.minimum(np.diff(bounds), batch_size or len(lengths))
+    if batch_size is None:
+        tokens = np.minimum(tokens, np.maximum(longest, TOKENS_A_BATCH))
+    return int(tokens.max())
 
 
 class Runner:
@@ -94,10 +120,10 @@ class Runner:
             fill = self.piece.padding if self.piece.embeddings else 0.0
             padded = inputs.new_full((*mask.shape, *inputs.shape[1:]), fill)
             padded[mask] = inputs
-            mask = mask.long().to(self.device, non_blocking=True)
+            mask = self._sent(mask.long())
         try:
             with torch.inference_mode():
-                return self.piece(padded.to(self.device, non_blocking=True), mask), mask
+                return self.piece(self._sent(padded), mask), mask
         except (RuntimeError, MemoryError) as error:
             # On the CPU PyTorch raises a plain RuntimeError for want of memory.
             if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
@@ -106,6 +132,13 @@ class Runner:
                 f"{len(lengths)} texts of {width} tokens at once do not fit in the memory of {self.device}.",
                 f"Use a smaller batch, as in --batch-size {max(1, len(lengths) // 2)}, or a lower --max-memory.",
             ) from None
+
+    def _sent(self, values: Tensor) -> Tensor:
+        """Values on the device."""
+        if self.device.type == "cuda":
+            # Only out of pinned memory is a copy made while the CPU goes on.
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
 
 
 def packed(states: Tensor, mask: Tensor | None) -> Tensor:

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from plmrs.errors import UserError
-from plmrs.plm.checkpoint import AGAIN, WEIGHTS, Plm, shards
+from plmrs.plm.checkpoint import Plm
+from plmrs.plm.folder import AGAIN, WEIGHTS, shards
 
 MAPPED = 1 << 25
 """Bytes read through one mapping of a file; a larger tensor has one to itself."""

@@ -6,7 +6,8 @@ from typing import Any
 from plmrs.data.dataset import Dataset
 from plmrs.data.tokens import Tokens, make_tokens, open_tokens
 from plmrs.errors import UserError
-from plmrs.plm.checkpoint import AGAIN, Plm
+from plmrs.plm.checkpoint import Plm
+from plmrs.plm.folder import AGAIN
 from plmrs.plm.quiet import quiet
 from plmrs.report import Progress
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 
+from plmrs.cache.find import find_cache, list_caches
 from plmrs.cache.manifest import n_bytes
-from plmrs.cache.store import Cache, find_cache, list_caches
+from plmrs.cache.store import Cache
 from plmrs.config import BoundaryOptions, DeviceOptions, NodeOptions, PreinferConfig, PreinferOptions
 from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, find_plm
-from plmrs.preinfer.job import INTERMEDIATE, Job, Work, new_job, run_job, tidy
+from plmrs.preinfer.intermediate import INTERMEDIATE, tidy
+from plmrs.preinfer.job import Job, new_job
 from plmrs.preinfer.memory import seconds_a_token
 from plmrs.preinfer.nodes import this_node
+from plmrs.preinfer.run import Work, run_job
 from plmrs.report import Cell, Progress, Table
 from plmrs.workspace import Workspace
 
@@ -47,8 +50,9 @@ def make_cache(
     compute: PreinferOptions,
     device: DeviceOptions,
     progress: Progress,
+    boundary: BoundaryOptions | None = None,
 ) -> Cache:
-    """Make or complete a cache of pooled final states; one that is complete is given at once.
+    """Make or complete a cache; one that is complete is given at once.
 
     Args:
         workspace: Where it is kept.
@@ -58,17 +62,28 @@ def make_cache(
         compute: Batch size, precision, dtype and memory.
         device: Where to compute; several devices share the units of work.
         progress: Is told which PLM is taken, which caches do not fit and why, and how far the work is.
+        boundary: Where states are stored; None for pooled final states.
 
     Raises:
         UserError: there is no such PLM or device, the PLM's files are damaged, memory or disk do not suffice, or
             another process makes the same cache. Finished units are kept.
     """
-    given = BoundaryOptions(), compute, device, NodeOptions()
+    given = boundary or BoundaryOptions(), compute, device, NodeOptions()
     found = _find(workspace, dataset, plm_name, tokenized_len, *given, progress)
     if isinstance(found, Cache):
         return found
     run_job(found, progress)
     return found.wanted
+
+
+def chosen_plm(workspace: Workspace, dataset: Dataset, name: str | None, progress: Progress) -> str:
+    """The PLM that is named, else the one cached last for a data set, else the default."""
+    if name is not None:
+        return name
+    known = list_caches(workspace, dataset.name)
+    name = known[0].plm if known else DEFAULT_PLM
+    progress.say(f"PLM {name}, {f'the one cached last for {dataset.name}' if known else 'the default'}.")
+    return name
 
 
 def _find(
@@ -83,12 +98,8 @@ def _find(
     progress: Progress,
 ) -> Cache | Job:
     """The cache that is asked for, if it is complete; else the job that makes it."""
-    known = list_caches(workspace, dataset.name)
-    if plm_name is None:
-        plm_name = known[0].plm if known else DEFAULT_PLM
-        why = f"the one cached last for {dataset.name}" if known else "the default"
-        progress.say(f"PLM {plm_name}, {why}.")
-    devices, node = resolve_devices(device), this_node(nodes)
+    plm_name = chosen_plm(workspace, dataset, plm_name, progress)
+    devices, node = resolve_devices(device), this_node(nodes, progress)
     if boundary.plm_last_n_unfreeze == 0 and not compute.keep_tokens:
         # Whether a cache of pooled vectors is complete is known without the PLM, which may lie at the hub.
         wanted = None if compute.precision == "auto" else compute.precision

@@ -28,18 +28,25 @@ class Node:
         return [unit for unit in units if unit % self.n == self.rank]
 
 
-def this_node(options: NodeOptions, environment: Mapping[str, str] = os.environ) -> Node:
-    """Which node this is: by options, else by SLURM's or torchrun's variables, else the only one.
+def this_node(options: NodeOptions, progress: Progress, environment: Mapping[str, str] = os.environ) -> Node:
+    """Which node this is: by options, else by srun's or torchrun's variables, else the only one.
+
+    A SLURM job of several nodes runs its batch script on the first of them alone, with variables that name all; only
+    those of a step, which srun sets, tell where this command runs. What the job has besides is said.
 
     Raises:
         UserError: the rank is not below the number of nodes, or one of both is missing.
     """
     n, rank = options.num_nodes, options.node_rank
     if n is None and rank is None:
-        for n_name, rank_name in (("SLURM_NNODES", "SLURM_NODEID"), ("GROUP_WORLD_SIZE", "GROUP_RANK")):
+        for n_name, rank_name in (("SLURM_STEP_NUM_NODES", "SLURM_NODEID"), ("GROUP_WORLD_SIZE", "GROUP_RANK")):
             if environment.get(n_name, "").isdecimal() and environment.get(rank_name, "").isdecimal():
                 n, rank = int(environment[n_name]), int(environment[rank_name])
                 break
+        else:
+            allotted = environment.get("SLURM_JOB_NUM_NODES", environment.get("SLURM_NNODES", ""))
+            if allotted.isdecimal() and int(allotted) > 1:
+                progress.say(f"Works on this node alone of SLURM's {allotted}: start it with `srun` to use all.")
     if rank is not None and n is None:
         raise UserError(f"--node-rank {rank} is given without --num-nodes.", "Give both, on each machine its own rank.")
     n = n or 1

@@ -12,18 +12,20 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from plmrs.cache.create import create_cache, new_manifest
+from plmrs.cache.dtypes import Dtype
+from plmrs.cache.find import list_caches
 from plmrs.cache.integrity import drop_units
+from plmrs.cache.lineage import exact_dtype, lineage
 from plmrs.cache.manifest import HIDDEN, folder_name
-from plmrs.cache.store import Cache, list_caches
+from plmrs.cache.store import Cache
 from plmrs.cache.texts import text_table
 from plmrs.data.dataset import Dataset
 from plmrs.devices import Devices
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, Precision
-from plmrs.preinfer.job import exact_dtype
+from plmrs.preinfer.pipeline import run_here
 from plmrs.preinfer.plan import groups, sizes
 from plmrs.preinfer.stage import Stage
-from plmrs.preinfer.workers import run_here
 from plmrs.report import Progress
 from plmrs.workspace import PARTIAL, Workspace
 
@@ -63,7 +65,7 @@ def make_units(
     if start is None:
         _check_texts(cache, dataset, plm, progress)
     begin = None if start is None else start.blocks
-    found = groups(plm, begin, cache.blocks, sizes(plm, precision, cache.layout.most_tokens), memory)
+    found = groups(plm, begin, cache.blocks, sizes(plm, precision, cache.texts.length, cache.layout), memory)
     n_texts = int(np.diff(cache.layout.bounds)[list(units)].sum())
     source = start
     drop_units(cache, units)
@@ -77,7 +79,7 @@ def make_units(
                 made_of = dataset, plm, cache.texts, int(cache.manifest["tokenized_len"]), precision
                 manifest = new_manifest(*made_of, group.stop, dtype, source=cache.manifest["source"])
                 sink = create_cache(Path(between) / folder_name(manifest), manifest, cache.texts)
-            stage = Stage(sink, source, group, plm, dataset, precision, None, devices.accelerator)
+            stage = Stage(sink, source, group, plm, dataset, precision, None, None, devices.accelerator)
             _run(stage, devices, units, n_texts, progress)
             source = sink
 
@@ -91,7 +93,7 @@ def _run(stage: Stage, devices: Devices, units: Sequence[int], n_texts: int, pro
         run_here(stage, devices.ids[:1], units, moves, progress)
 
 
-def _start(cache: Cache, units: Sequence[int], workspace: Workspace, exact: str) -> Cache | None:
+def _start(cache: Cache, units: Sequence[int], workspace: Workspace, exact: Dtype) -> Cache | None:
     """The cache at the deepest earlier boundary from which these units come out as they were; None for the texts.
 
     Raises:
@@ -103,8 +105,7 @@ def _start(cache: Cache, units: Sequence[int], workspace: Workspace, exact: str)
         for other in list_caches(workspace, cache.dataset)
         if other.blocks < cache.blocks
         and all(other.manifest[key] == cache.manifest[key] for key in LINEAGE)
-        # What an exact cache depends on is what it was computed from itself.
-        and (other.manifest["source"] if other.dtype in {exact, "float32"} else other.fingerprint) == origin
+        and lineage(other, exact) == origin
     ]
     for other in sorted(fitting, key=lambda other: other.blocks, reverse=True):
         if not any(other.damage(unit, HIDDEN) for unit in units):

@@ -33,6 +33,7 @@ class Stage:
         dataset: Whose texts.
         precision: Of weights and states.
         batch_size: Texts a batch; None for a budget of tokens.
+        most_tokens: Padded tokens of a batch at most; None for no other limit.
         accelerator: Kind of device.
         threads: Threads of a process on the CPU; None leaves PyTorch's choice.
     """
@@ -44,6 +45,7 @@ class Stage:
     dataset: Dataset
     precision: Precision
     batch_size: int | None
+    most_tokens: int | None
     accelerator: Literal["cpu", "gpu"]
     threads: int | None = None
 
@@ -115,7 +117,7 @@ class Worker:
         pooled = {name: np.empty((len(lengths), sink.hidden_size), np.float32) for name in sink.poolings}
         hidden = np.empty((len(inputs), sink.hidden_size), np.float32) if HIDDEN in sink.arrays else None
         bounds = np.concatenate([[0], np.cumsum(lengths)])
-        for batch in batches(lengths, self.stage.batch_size):
+        for batch in batches(lengths, self.stage.batch_size, self.stage.most_tokens):
             real = slice(int(bounds[batch.start]), int(bounds[batch.stop]))
             found, mask = self._runner.run(states[real], lengths[batch])
             for name, vectors in (pool(found, mask) if pooled else {}).items():

@@ -1,120 +1,28 @@
-"""Units of work through a stage: in this process on one device, in a process a device on several.
+"""A stage shared among processes, one a device.
 
 The parent hands a worker a unit when it asks for one, over a pipe that only these two hold. So a fast device takes more
 units, a worker that dies is noticed by its closed pipe, one whose parent dies ends with it, and no lock is shared that
-a killed process could keep. A worker reads its next unit and writes its last one while it computes.
+a killed process could keep.
 """
 
-import logging
 import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, cast
+from typing import cast
 
 from plmrs.errors import UserError
-from plmrs.preinfer.stage import Moves, Stage, Worker
+from plmrs.preinfer.serve import KEPT, Asks, Failed, Moved, Wrote, serve
+from plmrs.preinfer.stage import Moves, Stage
 from plmrs.report import Progress
-
-log = logging.getLogger(__name__)
 
 TRIES = 2
 """Workers that may fail at one unit before it is given up."""
-
-
-@dataclass(frozen=True)
-class Asks:
-    """A worker can take another unit."""
-
-
-@dataclass(frozen=True)
-class Wrote:
-    """A worker's unit is on disk."""
-
-    unit: int
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A worker has computed some more texts and tokens of a unit."""
-
-    unit: int
-    texts: int
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A worker has met an error and ends."""
-
-    message: str
-    remedy: str
-
-
-KEPT = "Finished units are kept: run the same command again to go on."
-
-
-def run_here(stage: Stage, devices: Sequence[int], units: Sequence[int], moves: Moves, progress: Progress) -> float:
-    """Work through units in this process on the one device; the seconds it took after the blocks were loaded.
-
-    Raises:
-        UserError: the PLM's files are damaged, its states do not fit the cache, or memory or disk is full.
-    """
-    worker, queue = Worker(stage, devices[0]), iter(units)
-    start = time.perf_counter()
-    work_through(worker, lambda: next(queue, None), lambda unit: None, lambda unit, *computed: moves(*computed))
-    return time.perf_counter() - start
-
-
-def work_through(
-    worker: Worker,
-    following: Callable[[], int | None],
-    wrote: Callable[[int], None],
-    moved: Callable[[int, int, int], None],
-) -> None:
-    """Compute units until there is none, reading ahead and writing behind.
-
-    Args:
-        worker: What computes.
-        following: Gives the next unit, None after the last; called from another thread.
-        wrote: Called with a unit once it is on disk.
-        moved: Called with the unit, the texts and the tokens of every batch.
-    """
-
-    def read() -> tuple[int, Any] | None:
-        unit = following()
-        return None if unit is None else (unit, worker.read(unit))
-
-    def write(unit: int, computed: Any) -> None:
-        worker.write(unit, computed)
-        wrote(unit)
-
-    reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-    try:
-        ahead, behind = reader.submit(read), cast("Future[None] | None", None)
-        while (found := ahead.result()) is not None:
-            unit, inputs = found
-            ahead = reader.submit(read)
-            computed = worker.compute(unit, inputs, partial(moved, unit))
-            if behind is not None:
-                behind.result()  # Not more than one unit waits for the disk.
-            behind = writer.submit(write, unit, computed)
-        if behind is not None:
-            behind.result()
-    finally:
-        # An error is told at once: the reader may be waiting for a unit that never comes. The writer ends soon, and
-        # must have ended before the cache is let go.
-        reader.shutdown(wait=False, cancel_futures=True)
-        writer.shutdown(cancel_futures=True)
 
 
 @dataclass
@@ -217,43 +125,6 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def serve(stage: Stage, device: int, connection: Connection) -> None:
-    """A worker: take units from the parent until it has no more."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    sending = threading.Lock()  # reading, computing and writing each tell the parent something
-
-    def send(message: Any) -> None:
-        with sending:
-            connection.send(message)
-
-    def following() -> int | None:
-        send(Asks())
-        return cast("int | None", connection.recv())
-
-    try:
-        work_through(
-            Worker(stage, device),
-            following,
-            lambda unit: send(Wrote(unit)),
-            lambda unit, texts, tokens: send(Moved(unit, texts, tokens)),
-        )
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # The parent is gone.
-    except UserError as error:
-        send(Failed(error.message, error.remedy))
-    except Exception as error:
-        log.exception("The worker on %s %d failed.", stage.accelerator, device)
-        send(Failed(f"{type(error).__name__}: {error}", KEPT))
-
-
-def _end_with(parent: BaseProcess) -> None:
-    """End at once when the parent does: another command may begin where it stood."""
-    parent.join()
-    os._exit(1)
 
 
 def _ready(live: dict[Connection, _Live]) -> Iterator[Connection]:

@@ -11,7 +11,7 @@ from plmrs.config import FilterOptions, SplitOptions
 from plmrs.data.dataset import Histories
 from plmrs.data.order import by_user_and_time
 from plmrs.data.sources.source import Interactions, Source, Tally
-from plmrs.data.splits import LEAST_ITEMS
+from plmrs.data.split_choice import LEAST_ITEMS, LEAST_TO_TRAIN
 from plmrs.errors import UserError
 from plmrs.prepare.filters import Log, filtered
 
@@ -62,7 +62,7 @@ def check(filters: FilterOptions, split: SplitOptions) -> None:
     Raises:
         UserError: --max-item-seq-len is less than the split needs.
     """
-    longest, least = filters.max_item_seq_len, LEAST_ITEMS[split.split]
+    longest, least = filters.max_item_seq_len, LEAST_TO_TRAIN[split.split]
     if longest is not None and longest < least:
         raise UserError(
             f"--max-item-seq-len {longest} leaves nothing to train on: {split.split} needs {least} items of a user.",

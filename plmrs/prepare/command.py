@@ -16,7 +16,8 @@ from plmrs import __version__
 from plmrs.config import PrepareConfig
 from plmrs.data.dataset import FORMAT, MANIFEST, write_histories, write_items
 from plmrs.data.sources.source import ROWS, SECONDS, Source
-from plmrs.data.splits import effective_split, make_split
+from plmrs.data.split_choice import effective_split
+from plmrs.data.splits import make_split
 from plmrs.errors import UserError
 from plmrs.prepare.account import counts, tables
 from plmrs.prepare.build import RULES, Prepared, build, check

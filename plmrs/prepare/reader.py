@@ -7,8 +7,8 @@ from pathlib import Path
 
 from plmrs.config import PrepareConfig, RawOptions
 from plmrs.data.sources import bilibili, demo, hm, mind, research, table
-from plmrs.data.sources.files import RawFile, raw_file
 from plmrs.data.sources.places import damaged_zips
+from plmrs.data.sources.raw import RawFile, raw_file
 from plmrs.data.sources.source import Source
 from plmrs.errors import UserError
 from plmrs.report import Progress

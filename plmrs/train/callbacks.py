@@ -1,6 +1,7 @@
 """What a run tells while it trains: a progress line, a line an epoch, a row of metrics.csv an epoch."""
 
 import csv
+import math
 import statistics
 import time
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from plmrs.report import Advance, Progress
+from plmrs.train.diagnosis import not_finite
 from plmrs.train.module import MONITOR, TrainingModule
 from plmrs.workspace import atomic_file
 
@@ -53,14 +55,20 @@ class Reporter(pl.Callback):
         now = time.perf_counter()
         seconds = now - self.step_started
         self.first_step = self.first_step or now
-        targets = int((batch[:, 1:] > 0).sum())
+        targets = int((batch.windows[:, 1:] > 0).sum())
         if trainer.global_step > 1:
             self.targets_per_second.append(targets / seconds)
-            self.windows_per_second.append(len(batch) / seconds)
+            self.windows_per_second.append(len(batch.windows) / seconds)
         assert self._advance is not None
-        # Reading the loss waits for the device, so it is not read every time.
-        loss = f"epoch {trainer.current_epoch + 1}, loss {float(outputs['loss']):.3f}" if batch_idx % 20 == 0 else ""
-        self._advance(targets, loss)
+        note = ""
+        if batch_idx % 20 == 0:  # Reading the loss waits for the device, so it is not read every time.
+            loss = float(outputs["loss"])
+            if not math.isfinite(loss):
+                assert isinstance(pl_module, TrainingModule)
+                raise not_finite(pl_module, batch, batch_idx)
+            best = f", best {MONITOR} {self.best_metrics[MONITOR]:.4f}" if self.best_metrics else ""
+            note = f"epoch {trainer.current_epoch + 1}, loss {loss:.3f}{best}, {self.speed()[0]:,.0f} users/s"
+        self._advance(targets, note)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell the epoch, and write its row."""

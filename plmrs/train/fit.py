@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from plmrs.devices import resolve_devices
 from plmrs.model.run import BEST, CHECKPOINTS, LAST
 from plmrs.train.module import MONITOR, TrainingModule
+from plmrs.train.strategies import new_strategy, shards, trainer_precision
 
 
 def fit(module: TrainingModule, reporter: pl.Callback, folder: Path, checkpoint: Path | None) -> pl.Trainer:
@@ -32,7 +33,7 @@ def fit(module: TrainingModule, reporter: pl.Callback, folder: Path, checkpoint:
         KeyboardInterrupt: the user ended it; finished epochs are kept.
     """
     options = module.config.trainer
-    accelerator, ids = resolve_devices(module.config.device)
+    accelerator, ids = devices = resolve_devices(module.config.device)
     if len(ids) > 1 and accelerator == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // len(ids)))
     checkpoints = folder / CHECKPOINTS
@@ -40,15 +41,17 @@ def fit(module: TrainingModule, reporter: pl.Callback, folder: Path, checkpoint:
         accelerator=accelerator,
         # On the CPU Lightning takes a number of processes, on GPUs ids.
         devices=len(ids) if accelerator == "cpu" else ids,
-        strategy="ddp" if len(ids) > 1 or options.strategy == "ddp" else "auto",
-        precision={"32": "32-true"}.get(options.precision, options.precision),  # type: ignore[arg-type]
+        strategy=new_strategy(options, devices),
+        precision=trainer_precision(options),
+        accumulate_grad_batches=module.config.optimiser.accumulate,
+        gradient_clip_val=module.config.optimiser.gradient_clip,
         max_epochs=options.max_epochs,
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
         callbacks=[
             reporter,
             EarlyStopping(MONITOR, mode="max", patience=options.early_stop_patience, check_on_train_epoch_end=True),
             # The best is written before the last, so that going on from the last never misses a best.
-            _checkpoint(checkpoints, BEST, monitor=MONITOR),
+            _checkpoint(checkpoints, BEST, monitor=MONITOR, weights_only=options.strategy.startswith("deepspeed")),
             _checkpoint(checkpoints, LAST, monitor=None),
         ],
         default_root_dir=folder,
@@ -59,6 +62,8 @@ def fit(module: TrainingModule, reporter: pl.Callback, folder: Path, checkpoint:
         # An epoch's batches follow from its number; they are shared out by plmrs itself.
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
+        # Shards that inference mode has touched can train no more.
+        inference_mode=not shards(options.strategy),
     )
     with _quietly():
         try:
@@ -68,13 +73,14 @@ def fit(module: TrainingModule, reporter: pl.Callback, folder: Path, checkpoint:
     return trainer
 
 
-def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
+def _checkpoint(folder: Path, name: str, monitor: str | None, weights_only: bool = False) -> ModelCheckpoint:
     return ModelCheckpoint(
         folder,
         Path(name).stem,
         monitor=monitor,
         mode="max",
         save_top_k=1,
+        save_weights_only=weights_only,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
@@ -90,4 +96,6 @@ def _quietly() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
         # Lightning 2.6 calls a tree helper of PyTorch by a name that newer releases deprecate.
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
+        # DeepSpeed 0.19 likewise, and it hooks the backward pass of modules that read no gradients.
+        warnings.filterwarnings("ignore", ".*torch.distributed.* is deprecated", FutureWarning)
         yield

@@ -1,14 +1,18 @@
-"""What a training reads: its data set and its cache, made first where they are missing."""
+"""What a training reads: its data set and its PLM, prepared and cached first where they are not."""
 
 from difflib import get_close_matches
+from pathlib import Path
 
+from plmrs.cache.find import find_cache, open_cache
 from plmrs.cache.integrity import check_cache
-from plmrs.cache.store import Cache, find_cache, open_cache
-from plmrs.config import PreinferOptions, PrepareConfig, TrainConfig
+from plmrs.cache.store import Cache
+from plmrs.config import BoundaryOptions, DeviceOptions, PreinferOptions, PrepareConfig, TrainConfig
 from plmrs.data.dataset import Dataset, open_dataset, prepared_names
 from plmrs.errors import UserError
-from plmrs.plm.checkpoint import find_plm
-from plmrs.preinfer.command import make_cache
+from plmrs.model.source import PlmSource, check_blocks, plm_use
+from plmrs.plm.checkpoint import Plm, find_plm
+from plmrs.plm.tokenizer import plm_tokens
+from plmrs.preinfer.command import chosen_plm, make_cache
 from plmrs.prepare.command import prepare
 from plmrs.prepare.reader import KNOWN
 from plmrs.report import Progress
@@ -35,21 +39,66 @@ def training_dataset(config: TrainConfig, progress: Progress) -> Dataset:
     return dataset
 
 
-def training_cache(config: TrainConfig, dataset: Dataset, progress: Progress) -> Cache | None:
-    """The cache of PLM vectors to train on, made or completed first where it is missing; None for input type id."""
-    if config.model.input_type == "id":
+def training_source(config: TrainConfig, dataset: Dataset, progress: Progress) -> PlmSource | None:
+    """The PLM to train on, its cache made or completed first where it is missing; None for input type id.
+
+    Raises:
+        UserError: options contradict each other, there is no such PLM, or its cache does not fit.
+    """
+    use = plm_use(config)
+    if use is None:
         return None
-    workspace, plm = config.workspace.open(), config.plm
+    if not use.live:
+        cache = _cache(config, dataset, None, 0, progress)
+        if cache is not None:
+            return PlmSource(use, cache)
+    plm = find_plm(chosen_plm(config.workspace.open(), dataset, config.plm.plm_name, progress), progress)
+    boundary = check_blocks(plm, use)
+    if not use.live:
+        return PlmSource(use, None, plm)
+    if use.reads == "states":
+        return PlmSource(use, _cache(config, dataset, plm, boundary, progress), plm)
+    return PlmSource(use, None, plm, plm_tokens(dataset, plm, config.plm.tokenized_len, progress))
+
+
+def _cache(config: TrainConfig, dataset: Dataset, plm: Plm | None, boundary: int, progress: Progress) -> Cache | None:
+    """The cache of pooled vectors, or of the states behind the first `boundary` blocks of a PLM.
+
+    None where it would have to be made and only a plan is asked for.
+    """
+    workspace, options = config.workspace.open(), config.plm
     if config.cached.cache is not None:
-        cache = open_cache(config.cached.cache)
+        place = config.cached.cache
+        cache = open_cache(place if "://" in place else Path(place))
         # A cache says itself what it was made from; it is compared with what the user asked for besides.
-        named = find_plm(plm.plm_name, progress) if plm.plm_name else None
+        named = find_plm(options.plm_name, progress) if options.plm_name and plm is None else plm
         asked = config.origins.get("tokenized_len", "default") != "default"
-        check_cache(cache, dataset, named, plm.tokenized_len if asked else None)
+        check_cache(cache, dataset, named, options.tokenized_len if asked else None)
+        if plm is not None and (cache.blocks != boundary or "hidden" not in cache.arrays):
+            raise UserError(
+                f"The cache {cache.place} holds states behind block {cache.blocks}; with --plm-last-n-unfreeze"
+                f" {config.boundary.plm_last_n_unfreeze} those behind block {boundary} are read.",
+                "Leave --cache out, or give the option the number of blocks behind it.",
+            )
         return cache
-    found = find_cache(workspace, dataset, plm.plm_name, plm.tokenized_len)
+    name = options.plm_name if plm is None else plm.name
+    where = "final" if plm is None else f"block{boundary}"
+    found = find_cache(workspace, dataset, name, options.tokenized_len, boundary=where)
     if found is not None:
-        progress.say(f"Item vectors: the cache {found.path}.")
+        progress.say(f"{'Item vectors' if plm is None else 'States of the frozen blocks'}: the cache {found.path}.")
         return found
-    progress.say(f"No cache of item vectors fits data set {dataset.name}; making it first, as `plmrs preinfer` does.")
-    return make_cache(workspace, dataset, plm.plm_name, plm.tokenized_len, PreinferOptions(), config.device, progress)
+    if config.trainer.dry_run:
+        return None
+    what = "item vectors" if plm is None else f"states behind block {boundary}"
+    progress.say(f"No cache of {what} fits data set {dataset.name}; making it first, as `plmrs preinfer` does.")
+    given = config.pre_inference
+    compute = PreinferOptions(
+        batch_size=given.pre_inference_batch_size,
+        precision=given.pre_inference_precision,
+        num_workers=given.pre_inference_num_workers,
+    )
+    device = config.device
+    if given.pre_inference_devices is not None:
+        device = DeviceOptions(accelerator=device.accelerator, devices=given.pre_inference_devices)
+    last_n = BoundaryOptions(plm_last_n_unfreeze=config.boundary.plm_last_n_unfreeze)
+    return make_cache(workspace, dataset, name, options.tokenized_len, compute, device, progress, last_n)

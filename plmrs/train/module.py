@@ -1,19 +1,25 @@
 """The recommender as a LightningModule: one training step, validation by full ranking, AdamW."""
 
 import math
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from plmrs.config import TrainConfig
 from plmrs.data.splits import Split
-from plmrs.errors import UserError
+from plmrs.model.batch import Batch
 from plmrs.model.ranking import mask_seen, metrics, target_ranks
 from plmrs.model.recommender import Recommender
-from plmrs.train.data import Batches, epoch_batches, user_chunks
+from plmrs.model.weights import trained_state
+from plmrs.train.data import Batches, Sampling, epoch_batches, user_chunks
+from plmrs.train.diagnosis import not_finite
+from plmrs.train.optimiser import parameter_groups, schedule
+from plmrs.train.strategies import shard, whole
 
 MONITOR = "NDCG@10"
 USERS_AT_ONCE = 256
@@ -25,9 +31,12 @@ class TrainingModule(pl.LightningModule):
     Logged: `loss` (mean over the epoch's positions, nats); at each k of `topk_list` and 10 `HR@k`, `NDCG@k`, `MRR@k`.
     """
 
-    def __init__(self, recommender: Recommender, split: Split, config: TrainConfig) -> None:
+    def __init__(self, recommender: Recommender, split: Split, sampling: Sampling, config: TrainConfig) -> None:
         super().__init__()
+        # A checkpoint leaves out what the PLM's own files hold.
+        self.strict_loading = False
         self.recommender = recommender
+        self.sampling = sampling
         self.split = split
         self.config = config
         self.topk = sorted({*config.protocol.topk_list, 10})
@@ -36,7 +45,7 @@ class TrainingModule(pl.LightningModule):
         """The next epoch's batches; the trainer asks anew each epoch."""
         model, trainer = self.config.model, self.config.trainer
         return epoch_batches(
-            self.split.train, model, trainer, self.current_epoch, self.global_rank, self.trainer.world_size
+            self.sampling, model, trainer, self.current_epoch, self.global_rank, self.trainer.world_size
         )
 
     def targets_an_epoch(self) -> int:
@@ -51,16 +60,20 @@ class TrainingModule(pl.LightningModule):
         chunks = user_chunks(len(self.split.val), USERS_AT_ONCE, self.global_rank, self.trainer.world_size)
         return DataLoader(chunks, batch_size=None)  # type: ignore[arg-type]
 
+    def configure_model(self) -> None:
+        """Leave this process its share of the weights, where the strategy shards them."""
+        shard(self.recommender, self.trainer.strategy)
+
     def on_train_epoch_start(self) -> None:
         """Seed the epoch's dropout, so that a resumed run draws what a straight one does."""
         torch.manual_seed((self.config.trainer.seed * 1_000_003 + self.current_epoch) * 1_009 + self.global_rank)
         self.targets = torch.zeros((), dtype=torch.float64, device=self.device)
         self.total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
 
-    def training_step(self, windows: Tensor, batch_index: int) -> Tensor:
-        """The loss of a batch of windows. [B, L + 1] -> []"""
-        loss = self.recommender.loss(windows)
-        positions = (windows[:, 1:] > 0).sum()
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss of a batch. []"""
+        loss: Tensor = self.recommender(batch)
+        positions = (batch.windows[:, 1:] > 0).sum()
         self.targets += positions
         self.total_loss += loss.detach() * positions
         # Processes' gradients are averaged as if each had the same number of targets; this makes it so.
@@ -69,6 +82,8 @@ class TrainingModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start from no ranks, and compute the item vectors once."""
         self.ranks: list[Tensor] = []
+        self.gathered = ExitStack()
+        self.gathered.enter_context(whole(self.recommender))
         self.vectors = self.recommender.items()
         self.candidates = self.recommender.candidates(self.vectors)
 
@@ -94,31 +109,27 @@ class TrainingModule(pl.LightningModule):
         self.log_dict(dict(zip(found, (totals[:-1] / totals[-1]).tolist(), strict=True)))
         self.log("loss", self._epoch_loss())
         del self.ranks, self.vectors, self.candidates
+        self.gathered.close()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW; biases, norms, positions and the temperature get no weight decay."""
+    def configure_optimizers(self) -> Any:
+        """AdamW over what trains, with its schedule."""
         options = self.config.optimiser
-        decayed = {
-            id(module.weight)
-            for name, module in self.named_modules()
-            if isinstance(module, nn.Linear | nn.Embedding) and not name.endswith("positions")
+        optimiser = torch.optim.AdamW(parameter_groups(self.recommender, options))
+        steps = schedule(optimiser, options, self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": steps, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what trains, and leave out the frozen PLM."""
+        kept = trained_state(self.recommender)
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {
+            name: tensor for name, tensor in state.items() if name.removeprefix("recommender.") in kept
         }
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in self.named_parameters():
-            rate = (options.projection_lr or options.lr) if ".projection." in name else options.lr
-            decay = options.weight_decay if id(parameter) in decayed else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-        return torch.optim.AdamW(
-            [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
-        )
 
     def _epoch_loss(self) -> float:
         total, targets = self._sum(torch.stack([self.total_loss, self.targets])).tolist()
         if not math.isfinite(total):
-            raise UserError(
-                f"The loss is {total} in epoch {self.current_epoch + 1}.",
-                f"Lower --lr (now {self.config.optimiser.lr:g}) or use --precision 32.",
-            )
+            raise not_finite(self)
         return float(total / targets)
 
     def _sum(self, values: Tensor) -> Tensor:
@@ -126,17 +137,3 @@ class TrainingModule(pl.LightningModule):
         if self.trainer.world_size > 1:
             torch.distributed.all_reduce(values)
         return values
-
-
-def trainable(recommender: Recommender) -> dict[str, int]:
-    """Trained parameters by part: item table, projection, SASRec, temperature."""
-    names = {
-        "items.table": "item table",
-        "items.projection": "projection",
-        "sasrec": "SASRec",
-        "log_scale": "temperature",
-    }
-    counts = dict.fromkeys(names.values(), 0)
-    for name, parameter in recommender.named_parameters():
-        counts[next(part for prefix, part in names.items() if name.startswith(prefix))] += parameter.numel()
-    return {part: count for part, count in counts.items() if count}

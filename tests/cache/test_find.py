@@ -3,8 +3,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plmrs.cache.lineage import deepest_start, lineage
-from plmrs.cache.store import Cache, find_cache, list_caches
+from plmrs.cache.dtypes import Dtype
+from plmrs.cache.find import find_cache, list_caches
+from plmrs.cache.lineage import deepest_start, exact_dtype, lineage
+from plmrs.cache.store import Cache
 from plmrs.cache.texts import Texts, text_table
 from plmrs.data.dataset import Dataset
 from plmrs.plm.checkpoint import Plm, find_plm
@@ -77,8 +79,8 @@ def test_a_folders_cache_is_found_by_its_files_wherever_they_lie(
 def test_work_starts_at_the_deepest_sound_cache(
     make_cache: Any, workspace: Workspace, small_dataset: Dataset, plm: Plm, texts: Texts, ragged: Any
 ) -> None:
-    def start(blocks: int, precision: str = "32", its_plm: Plm = plm, its_texts: Texts = texts) -> Cache | None:
-        return deepest_start(workspace, small_dataset, its_plm, its_texts, 40, precision, blocks)
+    def start(blocks: int, precision: Any = "32", its_plm: Plm = plm, its_texts: Texts = texts) -> Cache | None:
+        return deepest_start(workspace, small_dataset, its_plm, its_texts, 40, precision, "float32", blocks)
 
     assert start(4) is None
     first = make_cache(blocks=1).cache
@@ -114,13 +116,26 @@ def test_of_one_boundary_the_exact_cache_is_taken(
     exact = make_cache(blocks=2, dtype="float32").cache
     derived = make_cache(blocks=2, dtype="float32", source="0123456789ab").cache
     rounded = make_cache(blocks=2).cache
-    assert deepest_start(workspace, small_dataset, plm, texts, 40, "32", 3) == exact
-    assert lineage(None, "32") is None
-    assert lineage(exact, "32") is None
-    assert lineage(rounded, "32") == rounded.fingerprint
-    assert lineage(derived, "32") == "0123456789ab"
-    # What is exact depends on what was computed in.
+    assert deepest_start(workspace, small_dataset, plm, texts, 40, "32", "float32", 3) == exact
+    assert lineage(None, "float32") is None
+    assert lineage(exact, "float32") is None
+    assert lineage(rounded, "float32") == rounded.fingerprint
+    assert lineage(derived, "float32") == "0123456789ab"
+    # What is exact depends on what was computed.
     half, brain = make_cache(blocks=1).cache, make_cache(blocks=1, dtype="bfloat16").cache
-    assert [lineage(half, precision) is None for precision in ("32", "bf16", "fp16")] == [False, False, True]
-    assert [lineage(brain, precision) is None for precision in ("32", "bf16", "fp16")] == [False, True, False]
-    assert [lineage(exact, precision) is None for precision in ("32", "bf16", "fp16")] == [True, True, True]
+    kept: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
+    assert [lineage(half, states) is None for states in kept] == [False, False, True]
+    assert [lineage(brain, states) is None for states in kept] == [False, True, False]
+    assert [lineage(exact, states) is None for states in kept] == [True, True, True]
+
+
+def test_of_t5_in_fp16_only_float32_keeps_all(
+    make_cache: Any, workspace: Workspace, small_dataset: Dataset, plm: Plm, texts: Texts
+) -> None:
+    t5 = replace(plm, model_type="t5")
+    found = [exact_dtype(its, precision) for its in (plm, t5) for precision in ("32", "bf16", "fp16")]
+    assert found == ["float32", "bfloat16", "float16", "float32", "bfloat16", "float32"]
+    made_of = {"plm_differs": {"model_type": "t5"}, "precision": "fp16", "blocks": 2}
+    whole = make_cache(**made_of, dtype="float32").cache
+    make_cache(**made_of, dtype="float16")
+    assert deepest_start(workspace, small_dataset, t5, texts, 40, "fp16", "float32", 3) == whole

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from plmrs.cache.dtypes import STORED, as_torch
-from plmrs.cache.store import open_cache
+from plmrs.cache.find import open_cache
 from plmrs.cache.texts import Texts
 from plmrs.errors import UserError
 

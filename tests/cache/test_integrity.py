@@ -12,8 +12,8 @@ import pytest
 import zarr
 
 from plmrs.cache.dtypes import STORED
+from plmrs.cache.find import open_cache
 from plmrs.cache.integrity import Damage, cache_differences, check_cache, drop_units, verify
-from plmrs.cache.store import open_cache
 from plmrs.data.dataset import Dataset
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from plmrs.cache.dtypes import STORED, as_torch
+from plmrs.cache.find import open_cache
 from plmrs.cache.integrity import Damage, verify
-from plmrs.cache.store import open_cache
 from plmrs.errors import UserError
 
 ITEMS = np.concatenate([np.random.default_rng(0).integers(1, 601, 100), [600, 1, 1]])

@@ -12,7 +12,8 @@ import zarr
 
 from plmrs.cache.create import create_cache, new_manifest, remove_partial
 from plmrs.cache.dtypes import STORED
-from plmrs.cache.store import Cache, list_caches, open_cache
+from plmrs.cache.find import list_caches, open_cache
+from plmrs.cache.store import Cache
 from plmrs.cache.texts import Texts
 from plmrs.data.dataset import Dataset
 from plmrs.errors import UserError
@@ -246,7 +247,7 @@ def test_a_killed_writer_leaves_nothing_that_looks_written(make_cache: Any, tmp_
     made = make_cache(units=[], keep_tokens=True)
     code = f"""
 import itertools, numpy as np
-from plmrs.cache.store import open_cache
+from plmrs.cache.find import open_cache
 from pathlib import Path
 cache = open_cache(Path({str(made.cache.path)!r}))
 print("ready", flush=True)
@@ -289,7 +290,7 @@ def test_writing_needs_little_memory(workspace: Workspace, small_dataset: Datase
 def test_a_cache_is_read_without_torch_and_zarr(make_cache: Any) -> None:
     path = make_cache(keep_tokens=True).cache.path
     code = (
-        "import sys, numpy as np; from pathlib import Path; from plmrs.cache.store import open_cache;"
+        "import sys, numpy as np; from pathlib import Path; from plmrs.cache.find import open_cache;"
         f"cache = open_cache(Path({str(path)!r})); cache.read('mean'); cache.gather_hidden(np.array([3, 4]));"
         "print([name for name in ('torch', 'transformers', 'zarr') if name in sys.modules])"
     )

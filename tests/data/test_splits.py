@@ -5,16 +5,9 @@ import pytest
 
 from plmrs.config import SplitOptions
 from plmrs.data.dataset import Histories
-from plmrs.data.splits import (
-    LEAST_ITEMS,
-    HeldOut,
-    Split,
-    are_dates,
-    effective_split,
-    make_split,
-    split_of,
-    training_counts,
-)
+from plmrs.data.dates import are_dates
+from plmrs.data.split_choice import LEAST_ITEMS, effective_split
+from plmrs.data.splits import HeldOut, Split, make_split, split_of, training_counts
 from plmrs.errors import UserError
 from plmrs.workspace import Workspace
 
@@ -232,7 +225,7 @@ def test_times_that_split_nothing_are_one_line(given: tuple[str, str] | None, da
 @pytest.mark.parametrize(
     ("rows", "how", "said", "remedy"),
     [
-        ([[1, 2, 3]] * 4, LEAVE_ONE_OUT, "no training item with a next item", "--max-item-seq-len"),
+        ([[1, 2, 3]] * 4, LEAVE_ONE_OUT, "no training item with a next item", "choose another --split"),
         ([[1, 2]] * 5, {"method": "ratio", "shares": [0.8, 0.1, 0.1], "seed": 1}, "no validation", "--split-shares"),
         ([[1, 2]] * 7, {"method": "ratio", "shares": [0.8, 0.15, 0.05], "seed": 1}, "no test", "--split-shares"),
         ([[1, 2]] * 5, {"method": "temporal", "times": [1, 2]}, "no training item with a next", "--split-times"),

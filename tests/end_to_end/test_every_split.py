@@ -11,6 +11,7 @@ from plmrs.config import EvaluateConfig, TrainConfig
 from plmrs.data.dataset import Dataset, Histories
 from plmrs.evaluate.baselines import by_co_occurrence, item_similarity
 from plmrs.evaluate.command import evaluate
+from plmrs.model.batch import Batch
 from plmrs.model.load import load_run
 from plmrs.model.recommender import Recommender
 from plmrs.model.run import open_run
@@ -84,16 +85,17 @@ def trained(request, make_dataset, tmp_path_factory) -> Trained:
     workspace = Workspace(folder / "data", folder / "runs")
     dataset = make_dataset(workspace, "tiny", [f"text {i}" for i in range(120)], split=SPLITS[request.param])
     read: list[int] = []
-    loss = Recommender.loss
+    loss = Recommender.forward
 
-    def spied(self: Recommender, windows: torch.Tensor) -> torch.Tensor:
-        read.extend(windows[:, 1:][windows[:, 1:] > 0].tolist())
-        return loss(self, windows)
+    def spied(self: Recommender, batch: Batch) -> torch.Tensor:
+        targets = batch.windows[:, 1:]
+        read.extend(targets[targets > 0].tolist())
+        return loss(self, batch)
 
     sizes = {"sasrec_hidden_size": 16, "sasrec_inner_size": 32, "sasrec_n_layers": 1, "sasrec_seq_len": 5}
     places = {"root": workspace.root, "runs": workspace.runs, "dataset": "tiny", "accelerator": "cpu", "name": "id"}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Recommender, "loss", spied)
+        patched.setattr(Recommender, "forward", spied)
         options = {"input_type": "id", "max_epochs": 1, "lr": 0.01, "batch_size": 8, "topk_list": "30"}
         (table,) = train(TrainConfig.from_flat({**places, **sizes, **options}), Silent())
     return Trained(request.param, workspace, dataset, read, table)

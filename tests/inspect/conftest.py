@@ -1,21 +1,22 @@
 """Data sets written by hand, so that every number of them can be worked out, and caches to be damaged."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from listening import Listening
 
-from plmrs.cache.store import Cache, list_caches
+from plmrs.cache.find import list_caches
+from plmrs.cache.store import Cache
 from plmrs.config import InspectConfig, PreinferConfig
 from plmrs.data.dataset import FORMAT, Dataset, open_dataset, write_histories, write_items
 from plmrs.data.tokens import make_tokens
 from plmrs.inspect.command import inspect
 from plmrs.preinfer.command import preinfer
-from plmrs.report import Advance, Silent, Table
+from plmrs.report import Silent, Table
 from plmrs.workspace import Workspace, write_json
 
 LEAVE_ONE_OUT = {"method": "leave_one_out"}
@@ -82,37 +83,9 @@ def add_tokens() -> Callable[[Dataset, str, Sequence[int], int], None]:
     return add
 
 
-class Heard:
-    """A progress that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.tracked: list[str] = []
-        self.totals: list[int] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def warn(self, line: str) -> None:
-        self.lines.append(f"! {line}")
-
-    @contextmanager
-    def track(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-        self.tracked.append(label)
-        self.totals.append(total)
-        moved = 0
-
-        def advance(n: int = 1, note: str = "") -> None:
-            nonlocal moved
-            moved += n
-
-        yield advance
-        assert moved == total
-
-
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def heard() -> Listening:
+    return Listening()
 
 
 @pytest.fixture(scope="session")

@@ -58,9 +58,9 @@ def test_opt_66b_by_hand(opt_66b: Path, look: Any) -> None:
         "weights": f"122.41 GiB ({2 * n:,} bytes)",
         "licence": "not named",
     }
-    # A unit is at most 64 MiB of float32 states, four of which are held; a batch of 4,096 tokens takes 12 H numbers a
-    # token. What is left of 16 GiB holds seven blocks of 1.9 GiB.
-    left = 16 * GIB - 4 * 64 * MIB - 4096 * 2 * BLOCK // H
+    # A unit is at most 64 MiB of float32 states, four of which are held; a batch of 273 texts of 15 tokens takes
+    # 1.6 · 12 H numbers a token. What is left of 16 GiB holds seven blocks of 1.9 GiB.
+    left = 16 * GIB - 4 * 64 * MIB - int(4095 * 1.6 * 2 * BLOCK / H)
     at_once = left // (2 * BLOCK)
     assert at_once == 7
     assert plan.columns == ["blocks", "boundary behind", "weights, MiB", "on disk, MiB"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from damages import BEFALLEN, delete, flip, put_another_in_its_place
 
+from plmrs.cache.find import list_caches, open_cache
 from plmrs.cache.integrity import drop_units, verify
-from plmrs.cache.store import Cache, list_caches, open_cache
+from plmrs.cache.store import Cache
 from plmrs.cli import main
 from plmrs.config import PreinferConfig
 from plmrs.errors import UserError
@@ -84,7 +85,7 @@ def test_a_sound_cache_is_left_alone_even_without_its_plm(
     cached: Cached, look: Look, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = cached("final")
-    monkeypatch.setattr("plmrs.inspect.verify.find_same", lambda *given: pytest.fail("not needed"))
+    monkeypatch.setattr("plmrs.inspect.damage.find_same", lambda *given: pytest.fail("not needed"))
     before = everything(workspace.root)
     (table,) = look(cache.fingerprint, repair=True)
     assert table.notes[-1] == "Nothing was to be repaired: all 3 units are as they were written."
@@ -97,9 +98,9 @@ def test_in_pieces_where_memory_is_short(cached: Cached, look: Look, workspace: 
     delete(cache, "hidden")
     left = cache.path.with_name(f"{cache.path.name}.partial-repair-killed")
     (left / "block1.zarr").mkdir(parents=True)
-    found = sizes(find_plm(cache.plm), "bf16", cache.layout.most_tokens)
+    found = sizes(find_plm(cache.plm), "bf16", cache.texts.length, cache.layout)
     look(cache.path, heard, repair=True, max_memory=found.activations + 4 * found.unit + found.embeddings)
-    made = [label.removeprefix("Making again, ") for label in heard.tracked if label.startswith("Making")]
+    made = [label.removeprefix("Making again, ") for label, *_ in heard.tracked if label.startswith("Making")]
     assert made == ["embeddings", "0", "1", "2"]
     assert {n: c for n, (c, _) in everything(workspace.root).items()} == {n: c for n, (c, _) in before.items()}
     assert [path.name for path in cache.path.parent.iterdir() if path.suffix != ".lock"] == [cache.path.name]
@@ -131,16 +132,16 @@ def test_it_begins_where_it_began_before(
         heard.tracked.clear()
         look(cache.path, heard, repair=True)
         assert {n: c for n, (c, _) in everything(workspace.root).items()} == {n: c for n, (c, _) in before.items()}
-        return [label for label in heard.tracked if label.startswith("Making")]
+        return [label for label, *_ in heard.tracked if label.startswith("Making")]
 
     assert mended(of_inexact) == ["Making again, 2"]  # From the deepest one that gives the same bytes …
     flip(exact_of_inexact, "hidden")
     heard.tracked.clear()
     delete(of_inexact, "mean")
     look(of_inexact.path, heard, repair=True)  # … and is sound.
-    assert heard.tracked[-1] == "Making again, 1–2"
+    assert heard.tracked[-1][0] == "Making again, 1–2"
     look(exact_of_inexact.path, heard, repair=True)
-    assert heard.tracked[-1] == "Making again, 1"
+    assert heard.tracked[-1][0] == "Making again, 1"
     assert {n: c for n, (c, _) in everything(workspace.root).items()} == {n: c for n, (c, _) in before.items()}
     assert mended(inexact) == ["Making again, embeddings, 0"]
     shutil.rmtree(exact_of_inexact.path)
@@ -162,7 +163,7 @@ def test_states_that_are_less_exact_than_those_it_began_with_are_not_taken(
     for start in ("1–2", "embeddings, 0–2"):
         flip(cache, "last")
         look(cache.path, heard, repair=True)
-        assert heard.tracked[-1] == f"Making again, {start}"
+        assert heard.tracked[-1][0] == f"Making again, {start}"
         shutil.rmtree(exact.path, ignore_errors=True)
         after = everything(workspace.root)
         assert {n: c for n, (c, _) in after.items()} == {n: before[n][0] for n in after}

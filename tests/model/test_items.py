@@ -2,7 +2,8 @@ import numpy as np
 import torch
 
 from plmrs.config import ModelOptions
-from plmrs.model.items import ItemVectors, Whitening
+from plmrs.model.items import ItemVectors
+from plmrs.model.whitening import Whitening
 
 
 def test_whitened_training_vectors_have_no_mean_and_unit_covariance():
@@ -36,6 +37,7 @@ def test_text_and_id_adds_no_table_row_for_an_item_training_never_saw():
     in_training = torch.tensor([True, True, False])
     options = ModelOptions(input_type="text+id", sasrec_hidden_size=8)
     items = ItemVectors(options, in_training, torch.randn(3, 5))
+    items.fit_whitening()
     text = items.projection(items.text)
     vectors = items()
     torch.testing.assert_close(vectors[2], text[2])

@@ -6,9 +6,11 @@ from torch.nn import functional as F  # noqa: N812
 from plmrs.config import ModelOptions
 from plmrs.data.dataset import Histories
 from plmrs.errors import UserError
-from plmrs.model.recommender import Recommender, load_weights, save_weights
+from plmrs.model.batch import Batch
+from plmrs.model.recommender import Recommender
+from plmrs.model.weights import load_weights, save_weights, trained_state
 
-IN_TRAINING = torch.tensor([True] * 5 + [False] * 2)
+COUNTS = torch.tensor([2, 1, 1, 1, 1, 0, 0])
 WINDOWS = torch.tensor([[1, 2, 3, 4], [5, 1, 0, 0]])
 
 
@@ -16,7 +18,9 @@ def recommender(seed: int = 0, **options) -> Recommender:
     torch.manual_seed(seed)
     chosen = ModelOptions(**{"sasrec_seq_len": 3, "sasrec_hidden_size": 8, "sasrec_inner_size": 16} | options)
     vectors = None if chosen.input_type == "id" else torch.randn(7, 5)
-    return Recommender(chosen, IN_TRAINING, vectors).eval()
+    model = Recommender(chosen, COUNTS, vectors)
+    model.items.fit_whitening()
+    return model.eval()
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
@@ -32,12 +36,12 @@ def test_the_loss_is_that_of_each_real_position_over_the_items_in_training(input
         else:
             logits = vectors[:5] @ state
         losses.append(F.cross_entropy(logits, torch.tensor(target - 1)))
-    torch.testing.assert_close(model.loss(WINDOWS), torch.stack(losses).mean())
+    torch.testing.assert_close(model(Batch(WINDOWS)), torch.stack(losses).mean())
 
 
 def test_an_item_never_in_training_gets_no_gradient_in_the_table_and_a_score_of_its_own_with_text():
     by_id = recommender(input_type="id")
-    by_id.loss(WINDOWS).backward()
+    by_id(Batch(WINDOWS)).backward()
     gradient = by_id.items.table.weight.grad
     assert (gradient[5:] == 0).all()
     assert (gradient[:5].abs().sum(1) > 0).all()
@@ -65,8 +69,8 @@ def test_saved_and_loaded_scores_are_equal(tmp_path, input_type):
     model = recommender(input_type=input_type, whitening=4)
     other = recommender(input_type=input_type, whitening=4, seed=1)
     if input_type != "id":
-        other.items.text = model.items.text
-    save_weights(model, tmp_path / "model.safetensors")
+        other.items.constant = model.items.constant
+    save_weights(trained_state(model), tmp_path / "model.safetensors")
     load_weights(other, tmp_path / "model.safetensors")
     users = Histories(np.array([1, 2], np.int32), np.array([0]), np.array([2]))
     assert torch.equal(next(model.scores(users, 1)), next(other.scores(users, 1)))
@@ -83,6 +87,6 @@ def test_damaged_weights_are_an_error_of_one_line(tmp_path, name):
 
 
 def test_weights_of_another_configuration_are_refused(tmp_path):
-    save_weights(recommender(), tmp_path / "model.safetensors")
+    save_weights(trained_state(recommender()), tmp_path / "model.safetensors")
     with pytest.raises(UserError, match="no weights of this model"):
         load_weights(recommender(sasrec_n_layers=1), tmp_path / "model.safetensors")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from plmrs.errors import UserError
 from plmrs.plm import run
 from plmrs.plm.checkpoint import Plm, find_plm
 from plmrs.plm.pieces import Piece, load_piece
-from plmrs.plm.run import Runner, batches, packed
+from plmrs.plm.run import Runner, batches, largest_batch, packed
 
 CPU = torch.device("cpu")
 TEXTS = [
@@ -75,6 +76,46 @@ def test_a_given_number_of_texts_is_kept() -> None:
     assert [batch.stop for batch in batches(of_lengths((2000, 8)), 3)] == [3, 6, 8]
     assert [batch.stop for batch in batches(of_lengths((9, 2), (4, 3)), 4)] == [2, 5]
     assert [batch.stop for batch in batches(of_lengths((9, 1), (4, 4)), 1)] == [1, 2, 3, 4, 5]
+    # Of several texts no more than so many padded tokens.
+    assert [batch.stop for batch in batches(of_lengths((9, 3), (2, 8)), 4, 12)] == [1, 2, 3, 7, 11]
+    assert [batch.stop for batch in batches(of_lengths((9, 3), (2, 8)), 4, 100)] == [3, 7, 11]
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 5, 100])
+def test_the_largest_batch_is_as_large_as_is_reckoned(monkeypatch: pytest.MonkeyPatch, batch_size: int | None) -> None:
+    monkeypatch.setattr(run, "TOKENS_A_BATCH", 18)
+    random = np.random.default_rng(0)
+    for longest in (4, 17, 40):
+        lengths = np.sort(random.integers(1, longest + 1, 200))[::-1]
+        bounds = np.array([0, 7, 30, 110, 200])
+        units = [lengths[first:stop] for first, stop in pairwise(bounds)]
+        padded = [(b.stop - b.start) * unit[b.start] for unit in units for b in batches(unit, batch_size)]
+        reckoned = largest_batch(lengths, bounds, batch_size)
+        assert max(padded) <= reckoned <= 2 * max(padded)
+        assert batch_size is None or batch_size > 2 or max(padded) == reckoned
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", FAMILIES)
+def test_on_cuda_batches_come_out_of_pinned_memory(make_plm: Any, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    plm, cuda = find_plm(str(make_plm(**FAMILIES[family]))), torch.device("cuda")
+    lengths = np.array([7, 7, 3])
+    ids = torch.arange(17) % 50 + 10
+    pinned = []
+    send = Tensor.to
+
+    def sent(self: Tensor, *given: Any, **options: Any) -> Tensor:
+        if given and given[0] == cuda and options.get("non_blocking"):
+            pinned.append(self.is_pinned())
+        return send(self, *given, **options)
+
+    monkeypatch.setattr(Tensor, "to", sent)
+    found = []
+    for device in (CPU, cuda):
+        runner = Runner(plm, load_piece(plm, 0, plm.n_blocks, torch.float32, device), device)
+        found.append(packed(*runner.run(ids, lengths)).cpu())
+    assert pinned == [True, True]
+    assert torch.allclose(*found, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -1,43 +1,17 @@
 """Runs of `preinfer` on tiny PLMs, and what they leave."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from plmrs.cache.store import Cache, open_cache
+from listening import Listening
+
+from plmrs.cache.find import open_cache
+from plmrs.cache.store import Cache
 from plmrs.config import PreinferConfig
 from plmrs.preinfer import nodes
 from plmrs.preinfer.command import preinfer
-from plmrs.report import Advance, Silent, Table
+from plmrs.report import Silent, Table
 from plmrs.workspace import Workspace
-
-
-class Listening:
-    """A progress that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.tracked: list[tuple[str, int, int]] = []
-        self.advanced = 0
-        self.moves: list[int] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def warn(self, line: str) -> None:
-        self.lines.append(f"! {line}")
-
-    @contextmanager
-    def track(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-        self.tracked.append((label, total, done))
-        self.advanced = done
-
-        def advance(n: int = 1, note: str = "") -> None:
-            self.advanced += n
-            self.moves.append(n)
-
-        yield advance
 
 
 def settings(workspace: Workspace, plm: Path | str, **options: Any) -> dict[str, Any]:

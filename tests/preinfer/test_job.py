@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from jobs import Listening, caches, chunks, encode, run
+from jobs import caches, chunks, encode, run
+from listening import Listening
 
+from plmrs.cache.find import list_caches
 from plmrs.cache.integrity import verify
-from plmrs.cache.store import Cache, list_caches
+from plmrs.cache.store import Cache
 from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.errors import UserError
+from plmrs.plm import run as plm_run
 from plmrs.plm.checkpoint import find_plm
-from plmrs.preinfer import command, job
+from plmrs.plm.run import Runner
+from plmrs.preinfer import command, intermediate
+from plmrs.preinfer import run as running
 from plmrs.preinfer.plan import COPIES, Sizes, sizes
 from plmrs.preinfer.stage import Worker
 from plmrs.workspace import Workspace, lock
@@ -50,7 +55,7 @@ def workspace(workspace_of: Any, few: Dataset) -> Workspace:
 
 def memory(folder: Path, made: Cache, way: str = "a block") -> str:
     """The `--max-memory` that makes groups of this size."""
-    of = sizes(find_plm(str(folder)), made.manifest["precision"], made.layout.most_tokens)
+    of = sizes(find_plm(str(folder)), made.manifest["precision"], made.texts.length, made.layout)
     return f"{of.activations + COPIES * of.unit + WAYS[way][0](of)}"
 
 
@@ -204,10 +209,10 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, boundary: str, unit: int, *given:
 def test_what_lies_between_groups_is_removed(workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = encode(workspace, opt)
     by_one, by_two = memory(opt, whole, "a block"), memory(opt, whole, "two blocks")
-    job._remove(whole)
+    intermediate.remove(whole)
     encode(workspace, opt, max_memory=by_one)
     assert caches(workspace) == ["final"]
-    job._remove(*list_caches(workspace))
+    intermediate.remove(*list_caches(workspace))
     # Interrupted at the end of one boundary, in the midst of another, and at last with groups of another size.
     interrupt(monkeypatch, "block2", 0, workspace, opt, max_memory=by_one)
     assert caches(workspace) == ["block1"]
@@ -220,7 +225,7 @@ def test_what_lies_between_groups_is_removed(workspace: Workspace, opt: Path, mo
     assert any("/block3-" in line for line in progress.lines if line.startswith("Starts from"))
     assert caches(workspace) == ["final"]
     # One that leads elsewhere than where a later command begins.
-    job._remove(*list_caches(workspace))
+    intermediate.remove(*list_caches(workspace))
     interrupt(monkeypatch, "block2", 5, workspace, opt, max_memory=by_two)
     assert caches(workspace) == ["block0", "block2"]
     encode(workspace, opt)
@@ -231,9 +236,9 @@ def test_a_command_that_was_killed_at_its_very_end_leaves_nothing_either(workspa
     made = encode(workspace, opt)
     encode(workspace, opt, plm_last_n_unfreeze=2, dtype="float32")
     (between,) = [cache for cache in list_caches(workspace) if cache.boundary == "block2"]
-    (between.path / job.INTERMEDIATE).touch()
+    (between.path / intermediate.INTERMEDIATE).touch()
     for name in (between.path.name, "block0-0123456789ab.zarr"):
-        (between.path.with_name(f"{name}{job.GONE}") / "hidden").mkdir(parents=True)
+        (between.path.with_name(f"{name}{intermediate.GONE}") / "hidden").mkdir(parents=True)
     encode(workspace, opt, keep_intermediate=True)
     assert between.path.is_dir()
     assert encode(workspace, opt).path == made.path
@@ -247,11 +252,11 @@ def test_what_was_asked_for_is_kept_though_it_leads_on(
     interrupt(monkeypatch, "block0", 4, workspace, opt, **asked)
     whole = encode(workspace, opt)
     by_one = memory(opt, whole)
-    job._remove(whole)
+    intermediate.remove(whole)
     encode(workspace, opt, max_memory=by_one)
     assert caches(workspace) == ["block0", "final"]
     # And what lay between groups is kept once it is asked for.
-    job._remove(whole)
+    intermediate.remove(whole)
     interrupt(monkeypatch, "final", 4, workspace, opt, max_memory=by_one)
     encode(workspace, opt, plm_last_n_unfreeze=1, dtype="float32")
     encode(workspace, opt)
@@ -263,7 +268,7 @@ def test_what_lay_between_groups_and_is_begun_is_kept_once_it_is_asked_for(
 ) -> None:
     whole = encode(workspace, opt)
     by_two = memory(opt, whole, "two blocks")
-    job._remove(whole)
+    intermediate.remove(whole)
     interrupt(monkeypatch, "block2", 4, workspace, opt, max_memory=by_two)
     encode(workspace, opt, plm_last_n_unfreeze=2, dtype="float32")
     encode(workspace, opt, max_memory=by_two)
@@ -275,13 +280,13 @@ def test_a_cache_another_process_starts_from_is_left_to_it(
 ) -> None:
     whole = encode(workspace, opt)
     by_one = memory(opt, whole)
-    job._remove(whole)
+    intermediate.remove(whole)
     interrupt(monkeypatch, "final", 4, workspace, opt, max_memory=by_one)
     (between,) = [cache for cache in list_caches(workspace) if cache.boundary == "block3"]
     with lock(between.path, "testing"):
         with pytest.raises(UserError, match="Another plmrs process is encoding few"):
             encode(workspace, opt)
-        job.tidy(workspace, whole)
+        intermediate.tidy(workspace, whole)
         assert between.path.is_dir()
     encode(workspace, opt)
     assert caches(workspace) == ["final"]
@@ -299,7 +304,7 @@ def test_progress_adds_up_to_all_items(workspace: Workspace, opt: Path, monkeypa
     assert progress.tracked == [("Encoding", 200, round(200 - left))]
     assert progress.advanced == 200
     by_one = memory(opt, whole)
-    job._remove(whole)
+    intermediate.remove(whole)
     interrupt(monkeypatch, "block2", 4, workspace, opt, max_memory=by_one)
     progress = Listening()
     encode(workspace, opt, progress, max_memory=by_one)
@@ -309,15 +314,71 @@ def test_progress_adds_up_to_all_items(workspace: Workspace, opt: Path, monkeypa
     assert progress.advanced == 200
 
 
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Texts and tokens of each, padding counted, of every batch that runs."""
+    found: list[tuple[int, int]] = []
+    run_batch = Runner.run
+
+    def counted(self: Runner, inputs: torch.Tensor, lengths: Any) -> Any:
+        found.append((len(lengths), int(lengths.max())))
+        return run_batch(self, inputs, lengths)
+
+    monkeypatch.setattr(Runner, "run", counted)
+    return found
+
+
+def test_a_large_batch_size_does_not_exceed_the_memory(
+    workspace_of: Any, few: Dataset, opt: Path, monkeypatch: pytest.MonkeyPatch, ran: list[tuple[int, int]]
+) -> None:
+    monkeypatch.setattr(plm_run, "TOKENS_A_BATCH", 64)
+    at_once = encode(workspace_of(few, "at once"), opt)
+    assert max(n * width for n, width in ran) <= 64
+    of = sizes(find_plm(str(opt)), "32", at_once.texts.length, at_once.layout, 1000)
+    assert of.batch > 200
+    whole, a_block = of.embeddings + N_BLOCKS * of.block + of.norm, max(of.embeddings, of.block + of.norm)
+    for tokens, weights, n_groups in ((200, whole, 1), (64, a_block, 5)):
+        ran.clear()
+        progress = Listening()
+        given = str(COPIES * of.unit + tokens * of.token + weights)
+        made = encode(workspace_of(few, f"{tokens} tokens"), opt, progress, batch_size=1000, max_memory=given)
+        assert tokens / 2 < max(n * width for n, width in ran) <= tokens
+        line = f"Batches are cut to {tokens} tokens, padding counted: the memory does not hold 1,000 texts at once."
+        assert line in progress.lines
+        assert any(line.startswith(f"{n_groups} groups") for line in progress.lines) is (n_groups > 1)
+        assert np.allclose(made.read("mean"), at_once.read("mean"), atol=4e-3)
+    ran.clear()
+    progress = Listening()
+    encode(workspace_of(few, "much memory"), opt, progress, batch_size=1000, max_memory="1GiB")
+    assert max(n * width for n, width in ran) > 200
+    assert not any(line.startswith("Batches") for line in progress.lines)
+
+
+def test_a_text_longer_than_a_batch_counts(
+    workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch, ran: list[tuple[int, int]]
+) -> None:
+    made = encode(workspace, opt)
+    whole = sizes(find_plm(str(opt)), "32", made.texts.length, made.layout)
+    monkeypatch.setattr(plm_run, "TOKENS_A_BATCH", 8)
+    longest = int(made.texts.length[0])
+    assert longest > 8
+    of = sizes(find_plm(str(opt)), "32", made.texts.length, made.layout)
+    assert (of.batch, of.token) == (longest, whole.token)
+    intermediate.remove(made)
+    ran.clear()
+    encode(workspace, opt)
+    assert max(n * width for n, width in ran) == longest
+
+
 def test_what_is_computed_is_counted_in_whole_runs_of_the_plm(
     workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done: list[job.Work] = []
-    monkeypatch.setattr(command, "run_job", lambda *given: done.append(job.run_job(*given)) or done[-1])
+    done: list[running.Work] = []
+    monkeypatch.setattr(command, "run_job", lambda *given: done.append(running.run_job(*given)) or done[-1])
     whole = encode(workspace, opt)
     ways = [memory(opt, whole, way) for way in WAYS]
     for given in ways:
-        job._remove(whole)
+        intermediate.remove(whole)
         encode(workspace, opt, max_memory=given)
     for work in done:
         assert (round(work.items, 6), round(work.tokens, 6)) == (200, whole.texts.n_tokens)
@@ -343,7 +404,7 @@ def test_what_is_computed_now_is_told(workspace: Workspace, opt: Path) -> None:
     assert notes[1].startswith("Seconds and speeds are those of the 1")
     assert notes[1].endswith(" items encoded now.")
     in_three = memory(opt, made, "a block with the embeddings")
-    job._remove(made)
+    intermediate.remove(made)
     cells, notes = told(max_memory=in_three)
     assert cells["Groups of blocks"] == "embeddings, 0; 1–2; 3"
     assert len(notes) == 2
@@ -352,8 +413,8 @@ def test_what_is_computed_now_is_told(workspace: Workspace, opt: Path) -> None:
 
 
 def test_a_disk_without_room_is_refused_first(workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = job.shutil.disk_usage(workspace.root)._replace(free=1000)
-    monkeypatch.setattr(job.shutil, "disk_usage", lambda path: usage)
+    usage = running.shutil.disk_usage(workspace.root)._replace(free=1000)
+    monkeypatch.setattr(running.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match="needs 0 MB more, 0 MB are free there"):
         encode(workspace, opt)
     assert caches(workspace) == []

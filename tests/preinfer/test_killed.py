@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jobs import caches, chunks, encode, settings, work
 
+from plmrs.cache.find import list_caches
 from plmrs.cache.integrity import verify
-from plmrs.cache.store import list_caches
 from plmrs.data.dataset import Dataset
 from plmrs.plm.checkpoint import find_plm
 from plmrs.preinfer.plan import COPIES, sizes
@@ -46,7 +46,7 @@ def check(
     straight = encode(workspace_of(many, "straight"), plm, **{**options, "max_memory": None})
     assert straight.n_units >= 8
     if "max_memory" in options:
-        of = sizes(find_plm(str(plm)), "32", straight.layout.most_tokens)
+        of = sizes(find_plm(str(plm)), "32", straight.texts.length, straight.layout)
         options["max_memory"] = str(of.activations + COPIES * of.unit + max(of.embeddings, of.block + of.norm))
     workspace = workspace_of(many, "killed")
     found = killed(workspace, forked, settings(workspace, plm, **options), times, seed)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import Listening, caches, chunks, encode, settings, work
+from jobs import caches, chunks, encode, settings, work
+from listening import Listening
 
 from plmrs.cache.integrity import verify
 from plmrs.config import NodeOptions
@@ -15,8 +16,12 @@ from plmrs.plm.checkpoint import find_plm
 from plmrs.preinfer import nodes
 from plmrs.preinfer.nodes import Node, this_node, wait_for
 from plmrs.preinfer.plan import COPIES, sizes
+from plmrs.report import Silent
 
-SLURM = {"SLURM_NNODES": "4", "SLURM_NODEID": "2"}
+SBATCH = {"SLURM_NNODES": "4", "SLURM_JOB_NUM_NODES": "4", "SLURM_NODEID": "0", "SLURM_PROCID": "0"}
+"""As SLURM sets them for a batch script, which runs on the first node alone."""
+SLURM = {**SBATCH, "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_NODES": "4", "SLURM_NODEID": "2", "SLURM_PROCID": "2"}
+"""As srun sets them on the third node."""
 TORCHRUN = {"GROUP_WORLD_SIZE": "3", "GROUP_RANK": "1"}
 
 
@@ -31,13 +36,26 @@ TORCHRUN = {"GROUP_WORLD_SIZE": "3", "GROUP_RANK": "1"}
         ({}, {**SLURM, **TORCHRUN}, Node(2, 4)),
         ({"num_nodes": 2, "node_rank": 0}, SLURM, Node(0, 2)),
         ({"num_nodes": 1}, SLURM, Node(0, 1)),
-        ({}, {"SLURM_NNODES": "4"}, Node(0, 1)),
+        ({}, SBATCH, Node(0, 1)),
+        ({}, {**SLURM, "SLURM_STEP_NUM_NODES": "1", "SLURM_NODEID": "0"}, Node(0, 1)),
+        ({}, {**SLURM, "SLURM_STEP_NUM_NODES": "2", "SLURM_NODEID": "1"}, Node(1, 2)),
+        ({}, {**SBATCH, **TORCHRUN}, Node(1, 3)),
         ({}, {"SLURM_NNODES": "2-4", "SLURM_NODEID": "0"}, Node(0, 1)),
-        ({}, {"SLURM_NNODES": "1", "SLURM_NODEID": "0"}, Node(0, 1)),
     ],
 )
 def test_which_machine_this_is(options: dict[str, int], environment: dict[str, str], expected: Node) -> None:
-    assert this_node(NodeOptions(**options), environment) == expected
+    assert this_node(NodeOptions(**options), Silent(), environment) == expected
+
+
+def test_a_batch_script_without_srun_is_told_that_it_works_alone() -> None:
+    told = "Works on this node alone of SLURM's 4: start it with `srun` to use all."
+    for environment, lines in ((SBATCH, [told]), ({**SBATCH, "SLURM_JOB_NUM_NODES": "1"}, []), (SLURM, []), ({}, [])):
+        progress = Listening()
+        this_node(NodeOptions(), progress, environment)
+        assert progress.lines == lines
+    progress = Listening()
+    this_node(NodeOptions(num_nodes=4, node_rank=0), progress, SBATCH)
+    assert progress.lines == []
 
 
 @pytest.mark.parametrize(
@@ -46,12 +64,12 @@ def test_which_machine_this_is(options: dict[str, int], environment: dict[str, s
         ({"node_rank": 1}, {}, "--node-rank 1 is given without --num-nodes"),
         ({"num_nodes": 2}, {}, "--num-nodes 2 is given without --node-rank"),
         ({"num_nodes": 2, "node_rank": 2}, {}, "--node-rank 2 is not below --num-nodes 2"),
-        ({}, {"SLURM_NNODES": "2", "SLURM_NODEID": "2"}, "--node-rank 2 is not below --num-nodes 2"),
+        ({}, {"SLURM_STEP_NUM_NODES": "2", "SLURM_NODEID": "2"}, "--node-rank 2 is not below --num-nodes 2"),
     ],
 )
 def test_wrong_ranks_are_refused(options: dict[str, int], environment: dict[str, str], says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
-        this_node(NodeOptions(**options), environment)
+        this_node(NodeOptions(**options), Silent(), environment)
     assert caught.value.remedy
 
 
@@ -84,7 +102,7 @@ def test_two_machines_fill_one_cache(
     workspace_of: Any, many: Dataset, opt: Path, forked: Any, memories: tuple[str | None, str | None]
 ) -> None:
     alone = encode(workspace_of(many, "alone"), opt)
-    of = sizes(find_plm(str(opt)), "32", alone.layout.most_tokens)
+    of = sizes(find_plm(str(opt)), "32", alone.texts.length, alone.layout)
     at_work = of.activations + COPIES * of.unit
     bytes_of = {
         None: None,

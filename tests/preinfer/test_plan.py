@@ -4,14 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from plmrs.cache.layout import Layout
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, find_plm
-from plmrs.preinfer.plan import Sizes, groups, sizes
+from plmrs.preinfer.plan import Sizes, fit_batch, groups, sizes
 
 PLM = Plm("ten", Path("ten"), "", None, "opt", 8, 10, 64, ())
-SIZES = Sizes(embeddings=250, block=100, norm=10, activations=1000, unit=25)
+SIZES = Sizes(embeddings=250, block=100, norm=10, token=10, batch=100, unit=25)
 AT_WORK = 1000 + 4 * 25
 """Bytes that are needed besides weights."""
 
@@ -63,7 +65,7 @@ def test_no_group_takes_more_than_there_is(least: int, start: int | None, stop: 
 
 def test_too_little_memory_names_what_is_enough() -> None:
     mebibyte = 2**20
-    of = Sizes(embeddings=250 * mebibyte, block=100 * mebibyte, norm=0, activations=70 * mebibyte, unit=mebibyte)
+    of = Sizes(embeddings=250 * mebibyte, block=100 * mebibyte, norm=0, token=mebibyte, batch=70, unit=mebibyte)
     with pytest.raises(UserError, match=r"needs 0\.32 GiB for a single block at work; 0\.20 GiB is given") as caught:
         groups(PLM, None, 10, of, 205 * mebibyte)
     assert caught.value.remedy.startswith("Give --max-memory 324MiB at least")
@@ -72,11 +74,34 @@ def test_too_little_memory_names_what_is_enough() -> None:
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_sizes_follow_from_the_configuration(opt: Path, precision: Any) -> None:
-    of = sizes(find_plm(str(opt)), precision, 5000)
+    length = np.array([9] * 600, np.int32)
+    of = sizes(find_plm(str(opt)), precision, length, Layout(np.array([0, 500, 600]), np.array([0, 4500, 5400])))
     a_number = 4 if precision == "32" else 2
     # Four projections of 32 × 32 and two of 32 × 64 with their biases, and two norms.
     assert of.block == a_number * (4 * (32 * 32 + 32) + (32 * 64 + 64) + (64 * 32 + 32) + 2 * 64)
     assert of.embeddings == a_number * 32 * (400 + 66)
     assert of.norm == a_number * 64
-    assert of.unit == 4 * 32 * 5000
-    assert of.activations > 0
+    assert of.unit == 4 * 32 * 4500
+    assert of.batch == 4096
+    assert of.token == int(1.6 * of.block / 32) + 4 * 9
+    assert of.activations == 4096 * of.token
+
+
+def test_t5_keeps_more_of_two_tokens(make_plm: Any) -> None:
+    of = sizes(find_plm(str(make_plm("t5"))), "32", np.array([50]), Layout(np.array([0, 1]), np.array([0, 50])))
+    assert of.token == int(1.6 * of.block / 32) + 50 * 4 * (1 + 3 * 4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "least", "expected"),
+    [
+        (1260 - 1, 20, 99),  # What is left beside all weights, …
+        (1260 - 201, 20, 79),
+        (1260 - 900, 20, 20),  # … but no less than may be in any case,
+        (1260 + 900, 20, 100),  # and no more than is asked for.
+        (1260 - 900, 200, 100),
+    ],
+)
+def test_large_batches_are_cut_to_what_memory_holds(weights: int, least: int, expected: int) -> None:
+    found = fit_batch(PLM, None, 10, SIZES, least, AT_WORK + weights)
+    assert found == replace(SIZES, batch=expected)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from jobs import Listening, caches, chunks, encode, run, settings, work
+from jobs import caches, chunks, encode, run, settings, work
+from listening import Listening
 from safetensors.torch import load_file, save_file
 
-from plmrs.cache.store import Cache, list_caches, open_cache
+from plmrs.cache.find import list_caches, open_cache
+from plmrs.cache.store import Cache
 from plmrs.cli import main
 from plmrs.config import DeviceOptions, PreinferOptions
 from plmrs.data.dataset import Dataset, open_dataset
@@ -154,7 +156,7 @@ def test_a_dry_run_plans_and_writes_nothing(workspace: Workspace, opt: Path) -> 
     assert table.title == "Plan for small"
     assert [row[:2] for row in table.rows] == [("embeddings, 0–3", "final")]
     made = encode(workspace, opt)
-    of = sizes(find_plm(str(opt)), "32", made.layout.most_tokens)
+    of = sizes(find_plm(str(opt)), "32", made.texts.length, made.layout)
     shutil.rmtree(workspace.root / "cache")
     grouped = {"max_memory": str(of.activations + COPIES * of.unit + 2 * of.block + of.norm), "dry_run": True}
     table = run(workspace, opt, **grouped)

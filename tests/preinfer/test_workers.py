@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from jobs import Listening, caches, encode
+from jobs import caches, encode
+from listening import Listening
 
+from plmrs.cache.find import list_caches, open_cache
 from plmrs.cache.integrity import verify
-from plmrs.cache.store import Cache, list_caches, open_cache
+from plmrs.cache.store import Cache
 from plmrs.cli import main
 from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import find_plm
 from plmrs.preinfer import workers
 from plmrs.preinfer.plan import Group
+from plmrs.preinfer.serve import KEPT, Asks, Failed, Moved, Wrote, serve
 from plmrs.preinfer.stage import Stage
-from plmrs.preinfer.workers import KEPT, Asks, Failed, Moved, Wrote
 from plmrs.workspace import Workspace
 
 TWO = (0, 1)
@@ -266,7 +268,8 @@ def stage(workspace: Workspace, opt: Path) -> Stage:
     for unit in (2, 5):
         (cache.path / "done" / f"{unit}.json").unlink()
     dataset = open_dataset(workspace, "many")
-    return Stage(open_cache(cache.path), None, Group(0, 4, True, 0), find_plm(str(opt)), dataset, "32", None, "cpu")
+    group, plm = Group(0, 4, True, 0), find_plm(str(opt))
+    return Stage(open_cache(cache.path), None, group, plm, dataset, "32", None, None, "cpu")
 
 
 @pytest.fixture
@@ -288,7 +291,7 @@ def test_what_a_worker_says(stage: Stage, pipe: tuple[Connection, Connection]) -
     ours, theirs = pipe
     for unit in (2, 5, None):
         ours.send(unit)
-    workers.serve(stage, 0, theirs)
+    serve(stage, 0, theirs)
     found = said(ours)
     assert found[0] == Asks()
     assert found.count(Asks()) == 3
@@ -307,7 +310,7 @@ def failing(stage: Stage, pipe: tuple[Connection, Connection]) -> Failed:
     ours, theirs = pipe
     ours.send(2)
     ours.send(None)
-    workers.serve(stage, 0, theirs)
+    serve(stage, 0, theirs)
     failed = said(ours)[-1]
     assert isinstance(failed, Failed)
     assert 2 in stage.sink.units_missing()
@@ -337,5 +340,5 @@ def test_a_worker_sends_its_error(
 def test_a_worker_whose_parent_is_gone_ends(stage: Stage, pipe: tuple[Connection, Connection]) -> None:
     ours, theirs = pipe
     ours.close()
-    workers.serve(stage, 0, theirs)
+    serve(stage, 0, theirs)
     assert not stage.sink.is_complete

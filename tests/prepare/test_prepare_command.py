@@ -2,7 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
+from prepared import Notes, histories
 
+from plmrs.cli import main
 from plmrs.config import PrepareConfig
 from plmrs.data.dataset import open_dataset
 from plmrs.errors import UserError
@@ -29,17 +31,6 @@ w,B,2
 """
 
 
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def warn(self, line: str) -> None:
-        self.lines.append(f"warning: {line}")
-
-
 class Job:
     """Prepares the small tables, with options."""
 
@@ -58,11 +49,6 @@ class Job:
         self.dataset = open_dataset(PrepareConfig.from_flat(values).workspace.open(), "small")
         return tables
 
-    def sequences(self) -> dict[str, list[str]]:
-        histories, ids = self.dataset.histories, self.dataset.item_ids()
-        bounds = zip(self.dataset.user_ids(), histories.start, histories.stop, strict=True)
-        return {user: [ids[item - 1] for item in histories.items[a:b]] for user, a, b in bounds}
-
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
@@ -74,7 +60,7 @@ def test_items_users_and_order(job: Job):
     assert job.dataset.item_ids() == ["B", "A", "C", "D"]
     assert job.dataset.texts() == ["bee", "ay", "see", "dee"]
     assert job.dataset.categories() == ["x", "y", "x", "y"]
-    assert list(job.sequences().items()) == [("v", ["A", "B", "C"]), ("u", ["B", "C", "A", "A"])]
+    assert list(histories(job.dataset).items()) == [("v", ["A", "B", "C"]), ("u", ["B", "C", "A", "A"])]
     assert job.dataset.times.tolist() == [9, 12, 13, 5, 5, 7, 7]
     assert job.dataset._items.column("count").to_pylist() == [2, 3, 2, 0]
 
@@ -106,19 +92,19 @@ def test_the_account_adds_up(job: Job):
 def test_long_histories_keep_their_most_recent_items(job: Job):
     job.write(ITEMS, TAKEN + "u,D,1\nu,D,3\nu,B,8\n")
     account, _ = job.run(max_item_seq_len=4)
-    assert job.sequences() == {"v": ["A", "B", "C"], "u": ["C", "A", "A", "B"]}
+    assert histories(job.dataset) == {"v": ["A", "B", "C"], "u": ["C", "A", "A", "B"]}
     assert ["dropped", 3, "interactions", "they are older than their user's last 4"] in account.rows
 
 
 def test_leave_one_out_needs_three_items_whatever_is_asked(job: Job):
     job.run(min_item_seq_len=1)
-    assert set(job.sequences()) == {"u", "v"}
+    assert set(histories(job.dataset)) == {"u", "v"}
 
 
 def test_without_times_rows_are_the_order(job: Job):
     job.write(ITEMS, "user_id,item_id\nu,C\nv,A\nu,lost\nu,A\nu,B\nv,B\nv,C\nu,D\n")
     job.run()
-    assert job.sequences() == {"u": ["C", "A", "B", "D"], "v": ["A", "B", "C"]}
+    assert histories(job.dataset) == {"u": ["C", "A", "B", "D"], "v": ["A", "B", "C"]}
     assert job.dataset.times.tolist() == [0, 3, 4, 7, 1, 5, 6]
     assert job.dataset.manifest["has_times"] is False
     assert job.dataset.manifest["time_unit"] == "row in the file"
@@ -127,7 +113,7 @@ def test_without_times_rows_are_the_order(job: Job):
 def test_fractions_of_seconds_decide_the_order_and_are_cut_off(job: Job):
     job.write(ITEMS, "user_id,item_id,time\nu,A,5.9\nu,B,5.1\nu,C,5\nu,D,-0.5\nu,A,1e1\n")
     job.run()
-    assert job.sequences() == {"u": ["D", "C", "B", "A", "A"]}
+    assert histories(job.dataset) == {"u": ["D", "C", "B", "A", "A"]}
     assert job.dataset.times.tolist() == [-1, 5, 5, 5, 10]
 
 
@@ -136,7 +122,7 @@ def test_large_times_are_kept_to_the_unit(job: Job):
     rows = "".join(f"u,{item},{time}\n" for item, time in zip("ABC", nanoseconds, strict=True))
     job.write(ITEMS, f"user_id,item_id,time\n{rows}u,D,{2**60}\n")
     job.run()
-    assert job.sequences() == {"u": ["D", "B", "C", "A"]}
+    assert histories(job.dataset) == {"u": ["D", "B", "C", "A"]}
     assert job.dataset.times.tolist() == [2**60, *sorted(nanoseconds)]
 
 
@@ -233,7 +219,6 @@ def test_two_at_once_are_refused(job: Job):
     ("taken", "options", "said", "remedy"),
     [
         (TAKEN, {"min_item_seq_len": 9}, "9 items or more; the longest history has 4.", "--min-item-seq-len"),
-        (TAKEN, {"max_item_seq_len": 2}, "--max-item-seq-len 2 leaves nothing to train on", "at least 3"),
         (TAKEN, {"k_core": 4}, "No user is left in the core of 4.", "Lower --k-core."),
         (TAKEN, {"sample_users": 3}, "--sample-users 3: there are 2 users with enough items.", "Ask for fewer."),
         (TAKEN, {"drop_repeats": "all", "min_item_seq_len": 4}, "4 items or more; the longest history has 3.", "to 3"),
@@ -250,6 +235,26 @@ def test_errors(job: Job, taken: str, options: dict, said: str, remedy: str):
     assert said in caught.value.message
     assert remedy in caught.value.remedy
     assert not (job.folder / "data" / "prepared" / "small").exists()
+
+
+@pytest.mark.parametrize(("split", "least"), [("leave_one_out", 4), ("ratio", 2), ("temporal", 2)])
+def test_histories_too_short_to_train_on_are_refused_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str, least: int
+):
+    items, taken = tmp_path / "items.csv", tmp_path / "taken.csv"
+    line = ["prepare", "small", "--root", str(tmp_path / "data"), "--items", str(items), "--interactions", str(taken)]
+    line += ["--split", split, "--split-times", "2,3", "--min-item-seq-len", "2", "--max-item-seq-len"]
+    # The tables are not there yet.
+    assert main([*line, str(least - 1)]) == 2
+    assert capsys.readouterr().err.strip().splitlines() == [
+        f"Error: --max-item-seq-len {least - 1} leaves nothing to train on: {split} needs {least} items of a user.",
+        f"Give at least {least}, or None to keep whole histories.",
+    ]
+    assert not (tmp_path / "data").exists()
+    items.write_text(ITEMS)
+    long = "".join(f"u{user},{item},{time}\n" for user in range(20) for time, item in enumerate("ABCD"))
+    taken.write_text(f"user_id,item_id,timestamp\nv,A,0\nv,B,1\nw,A,1\nw,C,2\n{long}")
+    assert main([*line, str(least)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prepared import Notes, histories
 
 from plmrs.config import PrepareConfig
 from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.errors import UserError
 from plmrs.prepare.command import prepare
 from plmrs.prepare.reader import KNOWN
-from plmrs.report import Silent
 
 Write = Callable[[Path], None]
 ITEMS = ("0108775015", "0110065001", "7", "no text", "Ü5")
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def warn(self, line: str) -> None:
-        self.lines.append(f"warning: {line}")
 
 
 def official_mind(folder: Path) -> None:
@@ -64,12 +53,6 @@ def prepared(root: Path, source: str, **options: object) -> tuple[Dataset, list[
     notes = Notes()
     prepare(source, config, notes)
     return open_dataset(config.workspace.open()), notes.lines
-
-
-def histories(dataset: Dataset) -> dict[str, list[str]]:
-    ids, taken = dataset.item_ids(), dataset.histories
-    bounds = zip(dataset.user_ids(), taken.start, taken.stop, strict=True)
-    return {user: [ids[item - 1] for item in taken.items[a:b]] for user, a, b in bounds}
 
 
 def test_what_is_known():

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from plmrs.config import RawOptions
 from plmrs.data.sources import research, table
-from plmrs.data.sources.files import SEPARATORS, RawFile, batches, column_names, read_columns
+from plmrs.data.sources.files import batches, column_names, read_columns
 from plmrs.data.sources.places import not_found, raw_files, table_name
+from plmrs.data.sources.raw import SEPARATORS, RawFile
 from plmrs.data.sources.source import Source
 from plmrs.errors import UserError
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from plmrs.config import RawOptions
-from plmrs.data.sources.files import RawFile, column_names
+from plmrs.data.sources.files import column_names
+from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.texts import Wording, wording
 from plmrs.errors import UserError
 

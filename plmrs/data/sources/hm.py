@@ -5,8 +5,8 @@ from pathlib import Path
 
 from plmrs.config import RawOptions
 from plmrs.data.sources import table
-from plmrs.data.sources.files import RawFile
 from plmrs.data.sources.places import not_found, raw_files, table_name
+from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.source import Source
 from plmrs.errors import UserError
 

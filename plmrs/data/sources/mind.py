@@ -9,11 +9,12 @@ from pyarrow import csv
 
 from plmrs.config import RawOptions
 from plmrs.data.sources import texts
-from plmrs.data.sources.files import RawFile, text_batches, unquoted
+from plmrs.data.sources.delimited import text_batches, unquoted
 from plmrs.data.sources.mind_behaviors import Behaviors, Impressions, header_error
 from plmrs.data.sources.mind_histories import RULES, join
 from plmrs.data.sources.mind_ids import NotPlainError
 from plmrs.data.sources.places import damaged_zips, not_found, raw_files
+from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.source import SECONDS, Source, Tally, first_texts, measured
 from plmrs.data.sources.texts import Wording, wording
 from plmrs.errors import UserError

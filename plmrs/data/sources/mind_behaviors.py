@@ -9,8 +9,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from plmrs.data.sources.files import RawFile, text_batches, unquoted
-from plmrs.data.sources.mind_ids import NotPlainError, PlainIds, TextIds
+from plmrs.data.sources.delimited import text_batches, unquoted
+from plmrs.data.sources.mind_clicks import clicks_in
+from plmrs.data.sources.mind_ids import NotPlainError, Numbers, PlainIds, TextIds
+from plmrs.data.sources.mind_longest import Longest
+from plmrs.data.sources.raw import RawFile
 from plmrs.errors import UserError
 
 COLUMNS = ("impression_id", "user_id", "time", "history", "impressions")
@@ -20,7 +23,6 @@ HISTORIES_AT_ONCE = 1 << 15
 LABELS = r"-[01]( |$)"
 
 Ints = NDArray[np.int64]
-Numbers = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -156,81 +158,11 @@ class Behaviors:
         )
 
 
-class Longest:
-    """The longest text of each user, the first of equally long ones.
-
-    Attributes:
-        sizes: Bytes of all texts, by call of `add`.
-    """
-
-    def __init__(self) -> None:
-        self.sizes: list[Numbers] = []
-        self._best = np.zeros(0, np.int32)  # [users]
-        self._owners: list[Numbers] = []
-        self._texts: list[pa.StringArray] = []
-
-    def add(self, users: Numbers, texts: list[pa.StringArray]) -> None:
-        """Take texts and whose they are. [rows]"""
-        sizes = np.concatenate([np.zeros(0, np.int32), *(pc.binary_length(part).to_numpy() for part in texts)])
-        self.sizes.append(sizes)
-        if not len(users):
-            return
-        more = np.zeros(max(0, int(users.max()) + 1 - len(self._best)), np.int32)
-        self._best = np.concatenate([self._best, more])
-        longer = np.flatnonzero(sizes > self._best[users])
-        np.maximum.at(self._best, users[longer], sizes[longer])
-        longest = longer[sizes[longer] == self._best[users[longer]]]
-        rows = np.sort(longest[np.unique(users[longest], return_index=True)[1]])
-        self._owners.append(users[rows])
-        self._texts += pa.chunked_array(texts).take(pa.array(rows)).chunks
-
-    def finish(self) -> tuple[Numbers, pa.StringArray]:
-        """Whose texts, and the texts, one a user that has any."""
-        owners = np.concatenate([np.zeros(0, np.int32), *self._owners])
-        # A longer one that came later stands behind the one it replaces.
-        last = np.zeros(len(self._best), np.int64)
-        last[owners] = np.arange(len(owners))
-        kept = last[owners] == np.arange(len(owners))
-        texts = pa.concat_arrays(self._texts) if self._texts else pa.array([], pa.string())
-        return owners[kept], texts if kept.all() else texts.filter(pa.array(kept))
-
-
 def _is_labelled(file: RawFile) -> bool:
     """Whether a part says what was clicked: its first rows do, or none does."""
     types = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=["impressions"])
     shown = next(text_batches(file, unquoted(), types, COLUMNS)).column("impressions")
     return bool(pc.any(pc.match_substring_regex(shown, LABELS)).as_py())
-
-
-def clicks_in(shown: pa.StringArray) -> tuple[Ints, pa.StringArray]:
-    """The clicked items of impressions, and the row each stands in: words that end in `-1`, without it.
-
-    Example: `["N5-0 N7-1", "N7-0", "N2-1 N3-1"]` give `[0, 2, 2]` and `["N7", "N2", "N3"]`.
-
-    Most of a log is what was shown in vain, so its bytes are searched instead of cutting it into words.
-    """
-    _, bounds, data = shown.buffers()
-    starts = np.frombuffer(bounds, np.int32)[shown.offset : shown.offset + len(shown) + 1]
-    text = np.frombuffer(data if data is not None else b"", np.uint8)[: starts[-1]]
-    dashes = np.flatnonzero(text[starts[0] : -1] == ord("-")) + starts[0]
-    dashes = dashes[text[dashes + 1] == ord("1")]
-    rows = np.searchsorted(starts, dashes, "right") - 1
-    behind, stops = dashes + 2, starts[rows + 1]
-    ends, inside = behind == stops, behind < stops
-    ends[inside] = text[behind[inside]] == ord(" ")
-    rows, ends_at = rows[ends], dashes[ends]
-    begins, open_ones = ends_at.copy(), np.arange(len(ends_at))
-    while len(open_ones):
-        before = begins[open_ones] - 1
-        inside = before >= starts[rows[open_ones]]
-        inside[inside] = text[before[inside]] != ord(" ")
-        open_ones = open_ones[inside]
-        begins[open_ones] -= 1
-    lengths = ends_at - begins
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    places = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], lengths)
-    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(text[places])]
-    return rows, pa.Array.from_buffers(pa.string(), len(lengths), buffers)
 
 
 def header_error(file: RawFile) -> UserError:

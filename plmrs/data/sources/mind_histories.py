@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from plmrs.data.order import by_user_and_time
-from plmrs.data.sources.mind_behaviors import Impressions, Ints, Numbers
+from plmrs.data.sources.mind_behaviors import Impressions, Ints
+from plmrs.data.sources.mind_ids import Numbers
 from plmrs.data.sources.source import Interactions, Tally
 
 RULES = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from plmrs.data.sources.files import RawFile, is_table, zipped
+from plmrs.data.sources.raw import RawFile, is_table, zipped
 from plmrs.errors import UserError
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from plmrs.config import RawOptions
 from plmrs.data.sources import sequences, texts
 from plmrs.data.sources.columns import item_columns
-from plmrs.data.sources.files import RawFile, column_names
+from plmrs.data.sources.files import column_names
 from plmrs.data.sources.places import folder_of, not_found, raw_files, table_name
+from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.source import ROWS, Source, Tally, measured
 from plmrs.data.sources.table import read_items
 from plmrs.errors import UserError

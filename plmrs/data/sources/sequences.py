@@ -6,8 +6,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from plmrs.data.sources.files import RawFile, text_batches, unquoted
+from plmrs.data.sources.delimited import text_batches, unquoted
 from plmrs.data.sources.numbering import Numbering, encoded
+from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.source import Interactions, Tally
 from plmrs.errors import UserError
 

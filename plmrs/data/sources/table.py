@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from plmrs.config import RawOptions
 from plmrs.data.sources import texts, times
 from plmrs.data.sources.columns import Columns, find_columns
-from plmrs.data.sources.files import SEPARATORS, RawFile, batches, read_columns
+from plmrs.data.sources.files import batches, read_columns
 from plmrs.data.sources.numbering import Numbering, encoded
+from plmrs.data.sources.raw import SEPARATORS, RawFile
 from plmrs.data.sources.source import ROWS, Interactions, Source, Tally, first_texts, measured
 from plmrs.data.sources.texts import Wording
 from plmrs.errors import UserError

@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from plmrs.data.sources.files import SEPARATORS, RawFile
 from plmrs.data.sources.numbering import encoded
+from plmrs.data.sources.raw import SEPARATORS, RawFile
 from plmrs.data.sources.source import SECONDS
 from plmrs.errors import UserError
 

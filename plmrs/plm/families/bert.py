@@ -5,6 +5,11 @@ from typing import Any
 
 from plmrs.plm.families.names import moved
 
+BLOCKS = "encoder.layer."
+NORM = None
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+DECODER = False
+
 
 def sizes(size: Callable[[str], int]) -> tuple[int, int, int]:
     """Width, blocks and the longest text, by what `size` reads from config.json."""
@@ -38,4 +43,9 @@ def encoder(model_class: Any, config: Any, embeddings: bool) -> Any:
 
 def stored_name(name: str, first: int) -> str:
     """What the checkpoint calls a tensor of a piece from block `first` on."""
-    return moved(name, "encoder.layer.", first)
+    return moved(name, BLOCKS, first)
+
+
+def first_position(config: Any, prefix: int) -> int:
+    """The position of a text's first token behind a prefix: as without one."""
+    return 0

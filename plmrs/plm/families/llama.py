@@ -5,6 +5,11 @@ from typing import Any
 
 from plmrs.plm.families.names import moved
 
+BLOCKS = "layers."
+NORM = "norm."
+DROPOUTS = ("attention_dropout",)
+DECODER = True
+
 
 def sizes(size: Callable[[str], int]) -> tuple[int, int, int]:
     """Width, blocks and the longest text it was trained for, by what `size` reads from config.json."""
@@ -30,4 +35,9 @@ def build(config: Any, embeddings: bool, norm: bool) -> Any:
 
 def stored_name(name: str, first: int) -> str:
     """What the checkpoint calls a tensor of a piece from block `first` on."""
-    return moved(name, "layers.", first)
+    return moved(name, BLOCKS, first)
+
+
+def first_position(config: Any, prefix: int) -> int:
+    """The position of a text's first token behind a prefix."""
+    return prefix

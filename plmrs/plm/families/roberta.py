@@ -5,6 +5,8 @@ from typing import Any
 
 from plmrs.plm.families import bert
 
+BLOCKS, NORM, DROPOUTS, DECODER = bert.BLOCKS, bert.NORM, bert.DROPOUTS, bert.DECODER
+
 
 def sizes(size: Callable[[str], int]) -> tuple[int, int, int]:
     """Width, blocks and the longest text, by what `size` reads from config.json."""
@@ -20,3 +22,8 @@ def build(config: Any, embeddings: bool, norm: bool) -> Any:
 
 
 stored_name = bert.stored_name
+
+
+def first_position(config: Any, prefix: int) -> int:
+    """The position of a text's first token behind a prefix: as without one."""
+    return int(config.pad_token_id) + 1

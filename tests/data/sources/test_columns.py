@@ -8,7 +8,7 @@ import pytest
 from plmrs.config import RawOptions
 from plmrs.data.sources import table
 from plmrs.data.sources.columns import Columns, find_columns
-from plmrs.data.sources.files import raw_file
+from plmrs.data.sources.raw import raw_file
 from plmrs.data.sources.source import Source
 from plmrs.errors import UserError
 

@@ -1,9 +1,9 @@
 import gzip
-import zipfile
 from pathlib import Path
 
 import pytest
 from interactions import rows
+from raw_files import complaint, zip_of
 
 from plmrs.config import RawOptions
 from plmrs.data.sources import hm
@@ -90,30 +90,25 @@ def test_text_and_columns_as_asked(tmp_path: Path):
         read(tmp_path, time_column="when")
 
 
-def zip_of(path: Path, **files: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name.replace("__", "/").replace("_csv", ".csv"), content)
-
-
 @pytest.mark.parametrize("how", ["kaggle", "singly", "below", "gzip", "capitals"])
 def test_where_the_files_may_lie(tmp_path: Path, how: str):
     if how == "kaggle":
         zip_of(
             tmp_path / "h-and-m-personalized-fashion-recommendations.zip",
-            images__010__0108775015_csv="not ours",
-            articles_csv=ARTICLES,
-            transactions_train_csv=TRANSACTIONS,
+            {
+                "images/010/0108775015.csv": "not ours",
+                "articles.csv": ARTICLES,
+                "transactions_train.csv": TRANSACTIONS,
+            },
         )
     elif how == "singly":
-        zip_of(tmp_path / "articles.csv.zip", articles_csv=ARTICLES)
-        zip_of(tmp_path / "transactions_train.csv.zip", transactions_train_csv=TRANSACTIONS)
+        zip_of(tmp_path / "articles.csv.zip", {"articles.csv": ARTICLES})
+        zip_of(tmp_path / "transactions_train.csv.zip", {"transactions_train.csv": TRANSACTIONS})
     elif how == "below":
         write(tmp_path / "kaggle" / "input")
     elif how == "gzip":
         (tmp_path / "articles.csv.gz").write_bytes(gzip.compress(ARTICLES.encode()))
-        zip_of(tmp_path / "some" / "where" / "transactions.zip", deep__deeper__transactions_train_csv=TRANSACTIONS)
+        zip_of(tmp_path / "some" / "where" / "transactions.zip", {"deep/deeper/transactions_train.csv": TRANSACTIONS})
     else:
         write(tmp_path)
         (tmp_path / "articles.csv").rename(tmp_path / "Articles.CSV")
@@ -157,8 +152,4 @@ def test_what_is_missing_is_named(tmp_path: Path):
 )  # fmt: skip
 def test_damage_is_one_line(tmp_path: Path, articles: str, transactions: str, said: str):
     write(tmp_path, articles, transactions)
-    with pytest.raises(UserError) as caught:
-        read(tmp_path)
-    assert said in caught.value.message
-    assert "\n" not in caught.value.message
-    assert caught.value.remedy
+    assert said in complaint(lambda: read(tmp_path))

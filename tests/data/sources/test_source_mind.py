@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interactions import rows
+from raw_files import SPELLINGS, complaint, zip_of
 
 from plmrs.config import RawOptions
-from plmrs.data.sources import files, mind, mind_behaviors, mind_histories, numbering
-from plmrs.data.sources.files import RawFile
+from plmrs.data.sources import mind, mind_behaviors, mind_histories, numbering, raw
+from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.source import Source
 from plmrs.errors import UserError
 
@@ -54,17 +56,10 @@ def read(place: Path, name: str = "MIND_small", **options) -> Source:
     return mind.read(mind.find(name, [place]), RawOptions(**options))
 
 
-def rows_of(source: Source) -> list[tuple[str, int, str]]:
-    """User, time and item of each interaction, in the order in which the source gives them."""
-    log = source.interactions
-    users, ids = log.user_ids.to_pylist(), log.item_ids.to_pylist()
-    return [(users[u], int(time), ids[i]) for u, time, i in zip(log.users, log.times, log.items, strict=True)]
-
-
 def sequences(source: Source) -> dict[str, list[str]]:
     """The items of each user, in the order of (time, row)."""
     found: dict[str, list[tuple[int, int, str]]] = {}
-    for row, (user, time, item) in enumerate(rows_of(source)):
+    for row, (user, item, time) in enumerate(rows(source.interactions)):
         found.setdefault(user, []).append((time, row, item))
     return {user: [item for _, _, item in sorted(taken)] for user, taken in found.items()}
 
@@ -144,7 +139,7 @@ def test_random_logs_are_joined_as_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int, int], letter: str, small: bool
 ):
     if small:
-        monkeypatch.setattr(files, "BLOCK", 400)
+        monkeypatch.setattr(raw, "BLOCK", 400)
         monkeypatch.setattr(numbering, "LEAST_BYTES", 100)
         monkeypatch.setattr(mind_behaviors, "ROWS_AT_ONCE", 20)
         monkeypatch.setattr(mind_behaviors, "HISTORIES_AT_ONCE", 5)
@@ -162,11 +157,11 @@ def test_random_logs_are_joined_as_by_hand(
 
 def test_times_are_read_with_morning_and_afternoon(place: Path):
     source = read(place)
-    rows = rows_of(source)
+    taken = rows(source.interactions)
     midnight = 1573430400  # 2019-11-11 00:00 UTC
-    assert [time for user, time, _ in rows if user == "U2"] == [midnight + 300, midnight + 43500, midnight + 43500]
+    assert [time for user, _, time in taken if user == "U2"] == [midnight + 300, midnight + 43500, midnight + 43500]
     # A history carries the time of the first impression, here the train file's second row.
-    assert [time for user, time, _ in rows if user == "U1"][:4] == [midnight + 86400 + 9 * 3600] * 4
+    assert [time for user, _, time in taken if user == "U1"][:4] == [midnight + 86400 + 9 * 3600] * 4
     assert source.time_unit == "seconds since 1970-01-01 UTC"
 
 
@@ -264,7 +259,7 @@ def test_zips_are_read_as_they_are(place: Path, tmp_path_factory: pytest.TempPat
     write(place / "plain" / "MINDsmall_train", TRAIN_NEWS, TRAIN)
     write(place / "plain" / "MINDsmall_dev", DEV_NEWS, DEV)
     plain = read(place / "plain")
-    assert rows_of(zipped) == rows_of(plain)
+    assert rows(zipped.interactions) == rows(plain.interactions)
     assert zipped.items.equals(plain.items)
     assert [tally.why for tally in zipped.read] == [tally.why for tally in plain.read]
     assert len({file.path for file in zipped.files}) == {"in one zip": 1, "only the second": 3}.get(how, 2)
@@ -272,9 +267,7 @@ def test_zips_are_read_as_they_are(place: Path, tmp_path_factory: pytest.TempPat
 
 def test_a_folder_comes_before_a_zip(place: Path):
     for part in ("MINDsmall_train", "MINDsmall_dev"):
-        with zipfile.ZipFile(place / f"{part}.zip", "w") as archive:
-            archive.writestr("news.tsv", "other")
-            archive.writestr("behaviors.tsv", "other")
+        zip_of(place / f"{part}.zip", {"news.tsv": "other", "behaviors.tsv": "other"})
     assert all(file.news.member is None for file in mind.find("MIND_small", [place]))
 
 
@@ -298,20 +291,13 @@ def test_the_first_part_must_be_there(place: Path):
 LINE = "1\tU1\t11/12/2019 2:14:46 PM\tN1\tN2-1\n"
 
 
-@pytest.mark.parametrize("how", ["crlf", "byte-order mark", "no last line end", "empty lines"])
+@pytest.mark.parametrize("how", SPELLINGS)
 def test_spellings_of_the_files(place: Path, how: str):
     plain = read(place)
     for path in place.glob("*/*.tsv"):
-        data = path.read_bytes()
-        data = {
-            "crlf": data.replace(b"\n", b"\r\n"),
-            "byte-order mark": b"\xef\xbb\xbf" + data,
-            "no last line end": data.rstrip(b"\n"),
-            "empty lines": data.replace(b"\n", b"\n\n"),
-        }[how]
-        path.write_bytes(data)
+        path.write_bytes(SPELLINGS[how](path.read_bytes()))
     other = read(place)
-    assert rows_of(other) == rows_of(plain)
+    assert rows(other.interactions) == rows(plain.interactions)
     assert other.items.equals(plain.items)
 
 
@@ -367,12 +353,9 @@ def test_nasty_rows(tmp_path: Path):
 )
 def test_damaged_files_are_named_with_the_row(place: Path, file: str, content: bytes, said: str):
     (place / "MINDsmall_dev" / file).write_bytes(content)
-    with pytest.raises(UserError) as caught:
-        read(place)
-    assert said in caught.value.message
-    assert str(place / "MINDsmall_dev" / file) in caught.value.message
-    assert "\n" not in caught.value.message
-    assert caught.value.remedy
+    message = complaint(lambda: read(place))
+    assert said in message
+    assert str(place / "MINDsmall_dev" / file) in message
 
 
 @pytest.mark.parametrize("lacking", ["news.tsv", "behaviors.tsv"])
@@ -384,9 +367,7 @@ def test_a_part_without_its_file_is_an_error(place: Path, lacking: str):
 
 
 def test_errors_in_a_zip_name_the_zip_and_the_file(tmp_path: Path):
-    with zipfile.ZipFile(tmp_path / "MINDsmall_train.zip", "w") as archive:
-        archive.writestr("news.tsv", TRAIN_NEWS)
-        archive.writestr("behaviors.tsv", LINE + "2\tU1\n")
+    zip_of(tmp_path / "MINDsmall_train.zip", {"news.tsv": TRAIN_NEWS, "behaviors.tsv": LINE + "2\tU1\n"})
     [part] = mind.find("MIND_small", [tmp_path])
     assert part.behaviors == RawFile(tmp_path / "MINDsmall_train.zip", "behaviors.tsv")
     with pytest.raises(UserError, match=r"MINDsmall_train\.zip/behaviors\.tsv cannot be read: .*Row #2"):

@@ -9,8 +9,8 @@ import pytest
 from pyarrow import feather, parquet
 
 from plmrs.config import RawOptions
-from plmrs.data.sources import files, numbering, table
-from plmrs.data.sources.files import raw_file
+from plmrs.data.sources import numbering, raw, table
+from plmrs.data.sources.raw import raw_file
 from plmrs.data.sources.source import Source
 from plmrs.errors import UserError
 
@@ -265,7 +265,7 @@ def test_a_folder_of_parquet_files(tmp_path: Path):
 
 
 def test_many_blocks_are_read_as_pandas_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "BLOCK", 500)
+    monkeypatch.setattr(raw, "BLOCK", 500)
     monkeypatch.setattr(numbering, "LEAST_BYTES", 200)
     rng = np.random.default_rng(0)
     taken = pd.DataFrame(

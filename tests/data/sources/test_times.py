@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from plmrs.data.sources.files import RawFile
+from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.times import Times
 from plmrs.errors import UserError
 

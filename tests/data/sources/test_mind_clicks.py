@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from plmrs.data.sources.mind_behaviors import clicks_in
+from plmrs.data.sources.mind_clicks import clicks_in
 
 ODD = (
     "N1-1", "N1-0", "N23-1", "N23-0", "N1-10", "N1-01", "-1", "-0", "N-1-1", "N-1-0", "--1", "1-1", "-1-1", "N1",

@@ -1,0 +1,54 @@
+"""What `--dry-run` tells of a training: parameters, bytes, the cache and the steps."""
+
+from collections import defaultdict
+from math import ceil
+
+from plmrs.config import TrainConfig
+from plmrs.data.dataset import Dataset
+from plmrs.data.splits import Split
+from plmrs.data.windows import training_windows
+from plmrs.model.recommender import Recommender
+from plmrs.model.source import PlmSource, resolved_loss
+from plmrs.report import Table
+from plmrs.train.optimiser import parts
+
+
+def trained_parameters(recommender: Recommender) -> dict[str, int]:
+    """Trained parameters by part: item table, projection, SASRec, temperature, PLM, prompt."""
+    counts: dict[str, int] = defaultdict(int)
+    for part, parameter in parts(recommender):
+        if parameter.requires_grad:
+            counts[part] += parameter.numel()
+    return dict(counts)
+
+
+def plan(
+    config: TrainConfig, recommender: Recommender, dataset: Dataset, split: Split, source: PlmSource | None, n: int
+) -> Table:
+    """What would be trained by `n` processes, and what it takes."""
+    trained, all_bytes = trained_parameters(recommender), 0
+    frozen: dict[str, int] = defaultdict(int)
+    for part, parameter in parts(recommender):
+        all_bytes += parameter.nbytes
+        if not parameter.requires_grad:
+            frozen[part] += parameter.numel()
+    rows = [(part, trained.get(part, 0), frozen.get(part, 0)) for part in {**trained, **frozen}]
+    total = sum(trained.values())
+    rows.append(("in all", total, sum(frozen.values())))
+    model, trainer = config.model, config.trainer
+    windows = len(training_windows(split.train, model.sasrec_seq_len, trainer.windows))
+    steps = ceil(ceil(windows / n) / trainer.batch_size)
+    notes = [
+        f"{all_bytes / 2**20:,.0f} MiB of weights, {4 * total / 2**20:,.0f} MiB of gradients,"
+        f" {8 * total / 2**20:,.0f} MiB of AdamW's moments; what a step keeps of its batch comes on top.",
+        f"{windows:,} windows of {len(split.train):,} users: {steps:,} batches of {trainer.batch_size} an epoch a"
+        f" process, {n} of them; {trainer.max_epochs} epochs at most.",
+        f"Loss {resolved_loss(config).loss}, over {len(recommender.rows):,} of {dataset.n_items:,} items.",
+    ]
+    if source is not None and source.cache is not None:
+        notes.append(f"Reads the cache {source.cache.place}, {source.cache.n_bytes / 2**20:,.0f} MiB.")
+    elif source is not None and source.use.reads == "tokens":
+        notes.append("Reads token ids; no cache is used.")
+    elif source is not None:
+        notes.append("The cache it reads is to be made first, as `plmrs preinfer --dry-run` tells.")
+    return Table(f"Plan for training on {dataset.name}", ("part", "trained", "frozen"), rows, notes)

@@ -1,0 +1,255 @@
+"""How processes share a training: copies of the model (ddp), or shards of it (FSDP2, DeepSpeed's ZeRO).
+
+A sharding strategy takes the whole recommender as one unit: its weights are gathered when a step begins and let go when
+it ends; between steps a process keeps its share of them and of the optimiser's state. Smaller units would save more
+memory, but how often a block of the PLM runs in a step depends on how long a process's texts are, and processes that
+gather a different number of times wait for each other for ever.
+"""
+
+import argparse
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy, ModelParallelStrategy, Strategy
+from torch import Tensor, nn
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, OffloadPolicy, fully_shard
+
+from plmrs.config import TrainerOptions
+from plmrs.devices import Devices
+from plmrs.errors import UserError
+from plmrs.model.run import WEIGHTS
+from plmrs.model.weights import save_weights
+from plmrs.workspace import PARTIAL, atomic_folder
+
+Accelerator = Literal["cpu", "gpu"]
+
+
+def shards(strategy: str) -> bool:
+    """Whether a `--strategy` gives each process a share of the model only."""
+    return strategy.startswith(("fsdp", "deepspeed"))
+
+
+def check_strategy(options: TrainerOptions, devices: Devices) -> None:
+    """Refuse what cannot work before anything long starts.
+
+    Raises:
+        UserError: DeepSpeed is missing, or the precision or the devices are not for this strategy.
+    """
+    name = options.strategy
+    if shards(name) and options.precision == "16-mixed":
+        raise UserError(
+            f"--strategy {name}: float16 needs its gradients scaled, which works with whole weights alone.",
+            "Use --precision bf16, or --strategy ddp.",
+        )
+    if not name.startswith("deepspeed"):
+        return
+    if find_spec("deepspeed") is None:
+        install = "Install it: pip install deepspeed." if platform.system() == "Linux" else "It runs on Linux."
+        raise UserError(f"--strategy {name}: DeepSpeed is not installed.", f"{install} Or use --strategy fsdp.")
+    if devices.accelerator == "gpu" and devices.ids != list(range(len(devices.ids))):
+        ids = ",".join(map(str, devices.ids))
+        count = " ".join(map(str, range(len(devices.ids))))
+        raise UserError(
+            f"--strategy {name}: DeepSpeed counts the devices of a process from 0, --devices names {ids}.",
+            f"Hide the others: CUDA_VISIBLE_DEVICES={ids} plmrs train … --devices {count}.",
+        )
+
+
+def new_strategy(options: TrainerOptions, devices: Devices, n_nodes: int = 1) -> Strategy | str:
+    """What the trainer takes as its strategy, for `n_nodes` machines with the same devices each."""
+    name, processes = options.strategy, n_nodes * len(devices.ids)
+    if name.startswith("fsdp"):
+        return Fsdp(devices.accelerator, processes, offload=name.endswith("offload"))
+    if name.startswith("deepspeed"):
+        bf16 = options.precision == "bf16-mixed"
+        return DeepSpeed(devices.accelerator, int(name.split("_")[2]), name.endswith("offload"), bf16)
+    return "ddp" if processes > 1 or name == "ddp" else "auto"
+
+
+def trainer_precision(options: TrainerOptions) -> Any:
+    """What the trainer takes as its precision."""
+    # DeepSpeed's own bf16 would keep rounded weights; here it gets the arithmetic of the other strategies.
+    return "32-true" if options.precision == "32" or options.strategy.startswith("deepspeed") else options.precision
+
+
+def shard(model: nn.Module, strategy: Strategy) -> None:
+    """Cut a model's weights into shares, where the strategy says so. Called before its optimiser is made."""
+    if isinstance(strategy, Fsdp):
+        mesh = strategy.device_mesh["data_parallel"]
+        fully_shard(model, mesh=mesh, reshard_after_forward=True, offload_policy=strategy.offload)
+    elif isinstance(strategy, DeepSpeed):
+        from deepspeed.utils import set_z3_leaf_modules
+
+        root = strategy.lightning_module
+        set_z3_leaf_modules(root, [type(root)])
+
+
+@contextmanager
+def whole(model: nn.Module) -> Iterator[None]:
+    """Gather a model's weights in every process while the block runs, for all that is not a training step."""
+    if isinstance(model, FSDPModule):
+        model.unshard()
+        yield
+        model.reshard()
+    elif any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
+        from deepspeed.runtime.zero import GatheredParameters
+
+        with GatheredParameters(list(model.parameters())):
+            yield
+    else:
+        yield
+
+
+class Fsdp(ModelParallelStrategy):
+    """FSDP2 over all processes; a checkpoint is one file as any other, gathered in the first process."""
+
+    def __init__(self, accelerator: Accelerator, processes: int, offload: bool) -> None:
+        # What is offloaded is reduced on the CPU, where NCCL does not reach.
+        backend = "cpu:gloo,cuda:nccl" if offload and accelerator == "gpu" else None
+        super().__init__(processes, 1, save_distributed_checkpoint=False, process_group_backend=backend)
+        self.offload = CPUOffloadPolicy(pin_memory=accelerator == "gpu") if offload else OffloadPolicy()
+
+    def model_to_device(self) -> None:
+        """Move what is not sharded; offloaded shards stay where they are."""
+        assert self.model is not None
+        for module in self.model.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(module, name, buffer.to(self.root_device))
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Load a checkpoint, module by module."""
+        state: dict[str, Any] = super().load_checkpoint(checkpoint_path, weights_only)
+        # What a module does once all below it is loaded, such as whitening its constants, it does now.
+        assert self.model is not None
+        self.model.load_state_dict({}, strict=False)
+        return state
+
+
+class DeepSpeed(DeepSpeedStrategy):
+    """ZeRO stage 2 or 3, on the CPU as well.
+
+    A checkpoint to go on from is a folder with each process's share, and the whole weights beside them; a checkpoint of
+    weights alone is a file as any other.
+    """
+
+    def __init__(self, accelerator: Accelerator, stage: int, offload: bool, bf16: bool) -> None:
+        if accelerator == "cpu":
+            os.environ["DS_ACCELERATOR"] = "cpu"  # read when DeepSpeed is imported
+            import deepspeed
+
+            # An extension that would be compiled at the first use, to save some copies between processes.
+            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        super().__init__(
+            stage=stage,
+            offload_optimizer=offload,
+            offload_parameters=offload and stage == 3,
+            exclude_frozen_parameters=True,
+        )
+        assert isinstance(self.config, dict)
+        # PyTorch's AdamW steps on the CPU as well; DeepSpeed's would have to be compiled.
+        self.config["zero_force_ds_cpu_optimizer"] = False
+        kind = "cpu" if accelerator == "cpu" else "cuda"
+        self.arithmetic = partial(torch.autocast, kind, torch.bfloat16, enabled=bf16)
+
+    @property
+    def handles_gradient_accumulation(self) -> bool:
+        """No: it would not end a step early with the last batch of an epoch."""
+        return False
+
+    def setup_environment(self) -> None:
+        """Join the processes; without the parent's check that they have GPUs."""
+        DDPStrategy.setup_environment(self)
+
+    def setup_distributed(self) -> None:
+        """Likewise."""
+        self.set_world_ranks()
+        self._init_deepspeed_distributed()
+
+    def _format_batch_size_and_grad_accum_config(self) -> None:
+        assert isinstance(self.config, dict)
+        assert self.lightning_module is not None
+        clip = self.lightning_module.trainer.gradient_clip_val or 0.0
+        sizes = {"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1}
+        self.config.update(sizes, gradient_clipping=float(clip))
+
+    def _setup_model_and_optimizer(self, model: nn.Module, optimizer: Any, lr_scheduler: Any = None) -> tuple[Any, Any]:
+        import deepspeed
+
+        engine, wrapped, _, _ = deepspeed.initialize(
+            args=argparse.Namespace(device_rank=self.local_rank),
+            config=self.config,
+            model=model,
+            model_parameters=[parameter for parameter in model.parameters() if parameter.requires_grad],
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+            dist_init_required=False,
+        )
+        return engine, wrapped
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss of a batch, through the engine."""
+        module, (batch, index) = self.lightning_module, args
+        assert module is not None
+        trainer = module.trainer
+        last = (index + 1) % trainer.accumulate_grad_batches == 0 or index + 1 == trainer.num_training_batches
+        self.deepspeed_engine.set_gradient_accumulation_boundary(last)
+
+        def anchored(anchor: Tensor, *step: Any) -> Tensor:
+            with self.arithmetic():
+                loss: Tensor = module.training_step(*step)  # type: ignore[assignment]
+                return loss + 0 * anchor
+
+        # Stage 3 reduces the gradients of a unit when that of its first input is known. Autograd takes the oldest node
+        # last, so the gradient of an input that is there for this alone comes behind all others.
+        module.__dict__["anchored_step"] = anchored
+        anchor = torch.zeros((), device=self.root_device, requires_grad=True)
+        return self._forward_redirection(self.deepspeed_engine, module, "anchored_step", anchor, batch, index)
+
+    def validation_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Past the engine: the weights are gathered already."""
+        assert self.lightning_module is not None
+        with self.arithmetic():
+            return self.lightning_module.validation_step(*args, **kwargs)
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """The whole weights, in the first process."""
+        from deepspeed.runtime.zero import GatheredParameters
+
+        assert self.lightning_module is not None
+        state: dict[str, Tensor] = {}
+        for name, tensor in self.lightning_module.state_dict(keep_vars=True).items():
+            # One by one: the device never has to hold them all.
+            with GatheredParameters([tensor], enabled=hasattr(tensor, "ds_id")):
+                if self.is_global_zero:
+                    state[name] = tensor.detach().cpu().clone()
+        return state
+
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        """Nothing: the engine saves its own."""
+        return {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
+        """Write a folder to go on from, or a file of weights alone."""
+        path = Path(self.broadcast(filepath))
+        if "optimizer_states" not in checkpoint:
+            if self.is_global_zero:
+                self.checkpoint_io.save_checkpoint(checkpoint, path)
+            return
+        # Every process writes its share, so the folder is renamed when the last one has.
+        ready = path.with_name(f"{path.name}{PARTIAL}shares")
+        super().save_checkpoint(checkpoint, ready, storage_options)
+        self.barrier()
+        if self.is_global_zero:
+            state = {name.removeprefix("recommender."): tensor for name, tensor in checkpoint["state_dict"].items()}
+            save_weights(state, ready / WEIGHTS)
+            with atomic_folder(path) as folder:
+                folder.rmdir()
+                ready.rename(folder)
+        self.barrier()
