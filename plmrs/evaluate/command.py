@@ -100,14 +100,15 @@ def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> li
 def _baselines(
     train: Histories, counts: NDArray[np.int64], cache: Cache | None, pooling: str, users_at_once: int
 ) -> dict[str, Scores]:
-    """Methods to compare with; the cosine of PLM vectors only where the run has a cache."""
+    """Methods to compare with; the cosine of PLM vectors only where the run has a cache of them."""
 
     def chunked(score: Callable[[Histories], NDArray[np.float32]], inputs: Histories) -> Iterator[Tensor]:
         for first in range(0, len(inputs), users_at_once):
             yield torch.from_numpy(score(inputs.take(slice(first, first + users_at_once))))
 
     found: dict[str, Scores] = {"popularity": partial(chunked, lambda inputs: by_popularity(counts, len(inputs)))}
-    if cache is not None:
+    pooling = "mean" if pooling == "mean_last" else pooling
+    if cache is not None and pooling in cache.arrays:
         vectors = unit_rows(cache.read(pooling))
         found["cosine to the last item"] = partial(chunked, lambda inputs: by_last_item(inputs, vectors))
     similarity = item_similarity(train, len(counts))

@@ -20,6 +20,7 @@ from plmrs.train.data import Batches, Sampling, epoch_batches, user_chunks
 from plmrs.train.diagnosis import not_finite
 from plmrs.train.optimiser import parameter_groups, schedule
 from plmrs.train.strategies import shard, whole
+from plmrs.train.vectors import all_vectors
 
 MONITOR = "NDCG@10"
 USERS_AT_ONCE = 256
@@ -84,7 +85,7 @@ class TrainingModule(pl.LightningModule):
         self.ranks: list[Tensor] = []
         self.gathered = ExitStack()
         self.gathered.enter_context(whole(self.recommender))
-        self.vectors = self.recommender.items()
+        self.vectors = all_vectors(self.recommender.items, self.global_rank, self.trainer.world_size)
         self.candidates = self.recommender.candidates(self.vectors)
 
     def validation_step(self, users: slice, batch_index: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from plmrs.config import EvaluateConfig, TrainConfig
 from plmrs.data.dataset import Dataset
@@ -34,6 +35,20 @@ def configured(workspace: Workspace, **options) -> EvaluateConfig:
 
 def found(workspace: Workspace) -> dict:
     return json.loads((workspace.runs / "text" / "test_metrics.json").read_text())
+
+
+def test_a_model_whose_blocks_train_is_ranked_by_its_own_vectors(workspace, small_dataset, tiny_bert):
+    options = {"dataset": "small", "plm_name": str(tiny_bert), "name": "tuned", "max_epochs": 1, "accelerator": "cpu"}
+    sizes = {"sasrec_hidden_size": 16, "sasrec_inner_size": 32, "sasrec_n_layers": 1, "whitening": 8}
+    places = {"root": workspace.root, "runs": workspace.runs}
+    tuned = TrainConfig.from_flat({**options, **sizes, **places, "plm_last_n_unfreeze": 1, "plm_lr": 1e-2})
+    train(tuned, Silent())
+    evaluate("tuned", configured(workspace), Silent())
+    methods = json.loads((workspace.runs / "tuned" / "test_metrics.json").read_text())["metrics"]["all"]
+    assert set(methods) == {"SASRec text", "popularity", "ItemKNN, decayed history"}
+    model, _, _ = load_run(workspace, open_run(workspace, "tuned"))
+    rows = torch.tensor([3, 0, 41])
+    torch.testing.assert_close(model.items(rows), model.items()[rows], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("masked", [True, False])

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from plmrs.config import ModelOptions
@@ -31,6 +32,16 @@ def test_directions_without_variance_are_not_blown_up():
     whitening.fit(x)
     assert torch.isfinite(whitening(torch.randn(5, 4))).all()
     assert whitening.axes.norm(dim=0)[2:].tolist() == [0.0, 0.0]
+
+
+def test_pca_turns_to_the_same_axes_and_keeps_their_spread():
+    torch.manual_seed(0)
+    x = torch.randn(4000, 3) * torch.tensor([1.0, 10.0, 3.0]) + 7
+    pca = Whitening(3, 2, scaled=False)
+    pca.fit(x)
+    deviation = pca(x).std(dim=0)
+    assert float(deviation[0] / deviation[1]) == pytest.approx(10 / 3, rel=0.05)
+    assert float((deviation**2).mean()) == pytest.approx(1, rel=1e-3)  # as large as whitened vectors are
 
 
 def test_text_and_id_adds_no_table_row_for_an_item_training_never_saw():
