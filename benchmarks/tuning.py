@@ -14,8 +14,9 @@ turn, `--repeat` times.
 The PLMs are the packaged MiniLM (6 blocks of width 384) and one of BERT's shape with `--blocks` blocks of that width,
 random weights and MiniLM's tokenizer. The losses of the first batch, in float32 from a cache in float32 and without
 dropout, are compared first. Steps a second are the inverse of the median step, the first of each process left out; the
-processor's seconds of a step, over all threads, say less of what else the machine does. Peak memory is the system's
-count over the whole life of a process, libraries included.
+processor's seconds of a step say less of what else the machine does; with `--threads 1` nothing of them is waiting.
+Peak memory is the system's count over the whole life of a process, libraries included; `training` is what of it came
+on top of what a process held before its first step: libraries, data and weights.
 """
 
 import argparse
@@ -55,23 +56,26 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--run", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.run is not None:
-        part = {"prepare": prepare, "steps": steps}[options.run.pop("part")]
-        print(json.dumps(part(options, **options.run)))
+        task = options.run
+        print(json.dumps(prepare(options, **task) if "shape" in task else steps(options, **task)))
         return
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(options.threads)
     parts = []
     for shape in options.only:
-        made = run(options, part="prepare", shape=shape)
-        exact = run(options, part="steps", contender="plmrs", precision="32", cache=made["exact"], most=1, **made["of"])
+        made = run(options, shape=shape)
+        exact = run(options, contender="plmrs", precision="32", cache=made["exact"], most=1, **made["of"])
         rows = contenders(options, made)
         losses = exact["loss"], rows["naive"][0]["loss"]
         agree = abs(losses[0] - losses[1]) <= AGREE
         line = f"Loss of the first batch: plmrs {losses[0]:.6f}, naive {losses[1]:.6f}"
         line += f" ({'equal' if agree else 'DIFFERENT'} to {AGREE:g})."
-        print(line, flush=True)
-        parts += [f"## {SHAPES[shape].format(blocks=options.blocks)}, width {made['width']}", "", *table(rows), ""]
-        parts += [line, f"Speed to reach: {GOALS[shape]} × the naive way, in a fifth of its memory.", ""]
-        print("\n".join(parts[-len(table(rows)) - 6 :]), flush=True)
+        section = [f"## {SHAPES[shape].format(blocks=options.blocks)}, width {made['width']}", "", *table(rows), ""]
+        section += [f"{line} Aim: {GOALS[shape]} × the naive speed, in a fifth of the memory.", ""]
+        naive, own = (middle(rows[name])["tokens"] for name in CONTENDERS[:2])
+        saved = naive * (made["blocks"] + 2 * TRAINED) / (own * 3 * TRAINED)
+        section += [f"Blocks and tokens alone, a backward pass taken as two forward ones, make {saved:.1f} ×.", ""]
+        print("\n".join(section), flush=True)
+        parts += section
     options.output.write_text(page(options, parts), encoding="utf-8")
 
 
@@ -92,22 +96,25 @@ def contenders(options: argparse.Namespace, made: dict[str, Any]) -> dict[str, l
             for contender in CONTENDERS:
                 name = contender if precision == "32" else f"{contender}, bf16"
                 cache = None if contender == "naive" else made["cache"]
-                told = run(options, part="steps", contender=contender, precision=precision, cache=cache, **made["of"])
+                told = run(options, contender=contender, precision=precision, cache=cache, **made["of"])
                 rows.setdefault(name, []).append(told)
-                print(f"{name:28} {statistics.median(told['seconds']):7.2f} s a step", told, flush=True)
+                seconds, cpu = (", ".join(f"{value:.1f}" for value in told[key]) for key in ("seconds", "cpu"))
+                print(f"{name:28} steps of {seconds} s, {cpu} s of CPU; loss {told['loss']:.6f}", flush=True)
     return rows
 
 
 def table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
     """A row a contender, as a Markdown table."""
-    lines = ["| | steps/s | × naive | CPU s a step | × naive | peak GiB | of naive | texts a step | tokens a step |"]
-    lines.append("| --- " * 9 + "|")
+    columns = ["", "steps/s", "× naive", "CPU s a step", "× naive", "peak GiB", "of naive", "training GiB", "of naive"]
+    columns += ["texts", "tokens"]
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     base = middle(rows["naive"])
     for name, told in rows.items():
         own = middle(told)
         cells = [f"{1 / own['seconds']:.3f}", f"{base['seconds'] / own['seconds']:.1f}"]
         cells += [f"{own['cpu']:.1f}", f"{base['cpu'] / own['cpu']:.1f}"]
-        cells += [f"{own['peak_bytes'] / 2**30:.2f}", f"{own['peak_bytes'] / base['peak_bytes']:.2f}"]
+        for key in ("peak_bytes", "training_bytes"):
+            cells += [f"{own[key] / 2**30:.2f}", f"{own[key] / base[key]:.2f}"]
         cells += [f"{own['texts']:,.0f}", f"{own['tokens']:,.0f}"]
         lines.append(f"| {' | '.join([name, *cells])} |")
     return lines
@@ -118,16 +125,20 @@ def middle(told: list[dict[str, Any]]) -> dict[str, float]:
     found = {key: statistics.median(value for one in told for value in one[key]) for key in ("seconds", "cpu")}
     for key in ("texts", "tokens"):
         found[key] = statistics.mean(value for one in told for value in one[key])
-    return {**found, "peak_bytes": statistics.median(one["peak_bytes"] for one in told)}
+    for key in ("peak_bytes", "training_bytes"):
+        found[key] = statistics.median(one[key] for one in told)
+    return found
 
 
 def page(options: argparse.Namespace, parts: list[str]) -> str:
     """What is written beside the other results."""
+    command = f"--repeat {options.repeat} --seconds {options.seconds:g} --threads {options.threads}"
     head = (
-        f"`python benchmarks/tuning.py FOLDER --repeat {options.repeat} --seconds {options.seconds:g}"
-        f"{' --bf16' if options.bf16 else ''}` on goodbooks; {platform.machine()}, {options.threads} CPU thread(s)"
-        " that other work shared: the ratios count, not the speeds. Batches of 64 windows of 21 items, loss in_batch, the"
-        " top 2 blocks train, AdamW. `tokens` are those that run through the trained blocks, padding included."
+        f"`python benchmarks/tuning.py FOLDER {command}{' --bf16' if options.bf16 else ''}` on goodbooks, on an"
+        f" {platform.machine()} CPU that other work shared: the ratios count, not the speeds. Batches of 64 windows of"
+        " 21 items, loss in_batch, the top 2 blocks train, AdamW, float32 unless a row says otherwise. `texts` and"
+        " `tokens` are those of a step, the naive way's with padding. `training` is the peak less what a process held"
+        " before its first step."
     )
     return "\n".join(["# Tuning the top 2 blocks", "", head, "", *parts])
 
@@ -177,7 +188,8 @@ def prepare(options: argparse.Namespace, shape: str) -> dict[str, Any]:
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("items.plm.")}
     save_weights(own, weights)
     of = {"plm": plm, "weights": str(weights)}
-    return {"of": of, "exact": str(caches[1].path), "cache": str(caches[2].path), "width": find_plm(plm).hidden_size}
+    size = {"blocks": find_plm(plm).n_blocks, "width": find_plm(plm).hidden_size}
+    return {"of": of, "exact": str(caches[1].path), "cache": str(caches[2].path), **size}
 
 
 def write_plm(folder: Path, blocks: int) -> Path:
@@ -188,12 +200,14 @@ def write_plm(folder: Path, blocks: int) -> Path:
     from transformers import BertConfig, BertModel
 
     from plmrs.plm.checkpoint import TOKENIZER_FILES, find_plm
+    from plmrs.plm.quiet import quiet
 
     if not (folder / "model.safetensors").is_file():
         of = find_plm("minilm").folder
         torch.manual_seed(0)
         config = BertConfig.from_pretrained(of, num_hidden_layers=blocks)
-        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+        with quiet():
+            BertModel(config, add_pooling_layer=False).save_pretrained(folder)
         for name in TOKENIZER_FILES:
             if (of / name).is_file():
                 shutil.copy(of / name, folder / name)
@@ -211,6 +225,7 @@ def steps(
 ) -> dict[str, Any]:
     """Train some steps: the first loss, the seconds of each further step, what it ran, and the peak memory."""
     import torch
+    from psutil import Process
     from safetensors.torch import load_file
 
     from plmrs.data.splits import split_of
@@ -235,7 +250,7 @@ def steps(
     optimiser = torch.optim.AdamW(parameter_groups(model, config.optimiser))
     batches = iter(epoch_batches(sampling, config.model, config.trainer, 0))
     told: dict[str, Any] = {"seconds": [], "cpu": [], "texts": [], "tokens": []}
-    begun = time.perf_counter()
+    begun, held = time.perf_counter(), Process().memory_info().rss
     # What Lightning does around a step in this precision.
     arithmetic = torch.autocast("cpu", torch.bfloat16) if precision == "bf16-mixed" else nullcontext()
     for step in range(most or options.steps + 1):
@@ -253,13 +268,15 @@ def steps(
             continue
         told["seconds"].append(time.perf_counter() - start)
         told["cpu"].append(time.process_time() - cpu)
+        assert batch.texts is not None
         lengths = batch.texts.lengths
         told["texts"].append(len(lengths))
         told["tokens"].append(LENGTH * len(lengths) if naive else int(lengths.sum()))
         if time.perf_counter() - begun > options.seconds:
             break
     unit = 1 if sys.platform == "darwin" else 1024
-    return {**told, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {**told, "peak_bytes": peak, "training_bytes": peak - held}
 
 
 def every_slot(trainable: Any) -> Any:
@@ -269,6 +286,7 @@ def every_slot(trainable: Any) -> Any:
 
     from plmrs.plm.pieces import Piece
     from plmrs.plm.pooling import pool
+    from plmrs.plm.quiet import quiet
     from plmrs.plm.trainable import TrainablePlm
 
     class EverySlot(TrainablePlm):
@@ -277,6 +295,7 @@ def every_slot(trainable: Any) -> Any:
         first_slots: torch.Tensor
 
         def forward(self, inputs: torch.Tensor, lengths: Any) -> torch.Tensor:
+            assert self.trained is not None
             mask = torch.arange(LENGTH) < torch.as_tensor(lengths)[:, None]  # [slots, 30]
             ids = torch.full(mask.shape, self.trained.padding)
             ids[mask] = inputs
@@ -284,7 +303,8 @@ def every_slot(trainable: Any) -> Any:
             return pool(states, mask.long())[self.pooling][self.first_slots]
 
     plm, family = trainable.plm, trainable.family
-    whole = AutoModel.from_pretrained(plm.folder, **dict.fromkeys(family.DROPOUTS, 0.0)).requires_grad_(False)
+    with quiet():
+        whole = AutoModel.from_pretrained(plm.folder, **dict.fromkeys(family.DROPOUTS, 0.0)).requires_grad_(False)
     whole.get_submodule(family.BLOCKS.rstrip("."))[-TRAINED:].requires_grad_(True)
     return EverySlot(plm, None, Piece(whole, 0, plm.n_blocks, embeddings=True), trainable.pooling, None)
 

@@ -75,6 +75,9 @@ def preinfer(context: typer.Context) -> None:
 @app.command(cls=VerbCommand)
 def train(context: typer.Context) -> None:
     """Train a recommender; missing data and caches are made first."""
+    from plmrs.train.startup import defer_torchmetrics
+
+    defer_torchmetrics()
     from plmrs.train.command import train
 
     context.obj.show(train(context.meta[CONFIG], context.obj))
@@ -108,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code: 0, 2 for an error the user can mend, 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     # A process that a distributed run started: its output is that of the first process once more.
-    console = Console(silent=os.environ.get("LOCAL_RANK", "0") != "0")
+    ranks = ("LOCAL_RANK", "RANK", "SLURM_PROCID") if arguments[:1] == ["train"] else ("LOCAL_RANK",)
+    console = Console(silent=any(os.environ.get(rank, "0") != "0" for rank in ranks))
     command = typer.main.get_command(app)
     try:
         with _libraries_heard(console):
@@ -123,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         console.error(mendable)
         return 2
-    if code == 130:
+    if code == 130 and not console.silent:
         console.error(UserError("Interrupted."))
     return code if isinstance(code, int) else 0
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SECONDS_A_LINE = 10.0
 """Plain progress tells how far it is this often."""
+SHORT_BAR = 8
+"""Columns of a bar and the spaces beside it, at least."""
 
 
 class Console:
@@ -93,11 +95,15 @@ class Console:
         self._bars = self._bars or _new_bars()
         self._bars.start()
         self._running += 1
-        bars, task = self._bars, self._bars.add_task(job.label, total=job.total, completed=job.done, told="")
+        bars = self._bars
+        task = bars.add_task(job.label, total=job.total, completed=job.done, count=job.count(), told="")
 
         def advance(n: int = 1, note: str = "") -> None:
             job.advance(n, note)
-            bars.update(task, completed=job.done, told=job.told())
+            told, count = job.told(), job.count()
+            # On a narrow terminal the loss and the metric of a training are worth more than the count.
+            fits = len(job.label) + len(count) + len(told) + SHORT_BAR <= bars.console.width
+            bars.update(task, completed=job.done, count=count if fits else "", told=told)
 
         with self._told_at_end(job):
             try:
@@ -140,6 +146,9 @@ class _Job:
 
     def rate(self) -> float:
         return (self.done - self.before) / max(time.monotonic() - self.started, 1e-9)
+
+    def count(self) -> str:
+        return f"{self.done:,}/{self.total:,}"
 
     def told(self) -> str:
         """Rate, time left and note: `405 items/s, 22 s left, loss 3.21`."""
@@ -217,8 +226,9 @@ def _new_bars() -> "Bars":
     from rich.console import Console as Terminal
     from rich.progress import BarColumn, Progress, TextColumn
 
-    count = TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
-    label, told = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[told]}", markup=False)
+    label, count, told = (
+        TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[count]}", "{task.fields[told]}")
+    )
     # Rich would send what others print to the stream of the bar; a piped standard output must keep its lines.
     redirect = _is_terminal(sys.stdout)
     return Progress(label, BarColumn(), count, told, console=Terminal(file=sys.stderr), redirect_stdout=redirect)

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 
-def option(default: Any, description: str, *aliases: str, env: str | None = None, bare: str | None = None) -> Any:
+def option(
+    default: Any, description: str, *aliases: str, env: str | None = None, bare: str | None = None, auto: bool = False
+) -> Any:
     """A field that is an option.
 
     Args:
@@ -22,10 +24,10 @@ def option(default: Any, description: str, *aliases: str, env: str | None = None
         aliases: Further flags for it, such as `--plm`.
         env: The environment variable that gives its default.
         bare: The value it takes when its flag stands alone.
+        auto: Whether `auto` is a value of its own, where it would else mean none.
     """
-    return Field(
-        default, description=description, json_schema_extra={"aliases": list(aliases), "env": env, "bare": bare}
-    )
+    extra: dict[str, Any] = {"aliases": list(aliases), "env": env, "bare": bare, "auto": auto}
+    return Field(default, description=description, json_schema_extra=extra)
 
 
 class Section(BaseModel):
@@ -73,7 +75,7 @@ def spoken(value: Any, field: FieldInfo) -> Any:
     kind, optional = value_type(field.annotation)
     if optional and isinstance(value, str) and value.strip().lower() in {"none", "auto"}:
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        if value.strip().lower() == "none" or "auto" not in (*choices(kind), extra.get("bare")):
+        if value.strip().lower() == "none" or not ("auto" in (*choices(kind), extra.get("bare")) or extra.get("auto")):
             return None
     if get_origin(kind) is tuple:
         if isinstance(value, str):

@@ -26,7 +26,7 @@ class NodeOptions(Section):
     """Several machines on a shared folder."""
 
     panel = "Devices"
-    num_nodes: Positive | None = option(None, "Machines that share the work. Default: as SLURM or torchrun say, or 1.")
+    num_nodes: Positive | None = option(None, "Machines that share the work. Default: as srun or torchrun say, or 1.")
     node_rank: Annotated[int, Field(ge=0)] | None = option(None, "This machine's number, from 0. Default: likewise.")
 
 

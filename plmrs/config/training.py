@@ -119,6 +119,7 @@ class TrainerOptions(Section):
         "Continue a run: its name, or the last one when none is given; auto: the one of this name if it is unfinished,"
         " else begin.",
         bare="last",
+        auto=True,
     )
     log_to: tuple[Literal["wandb", "mlflow"], ...] = option((), "Also log to these, as in wandb,mlflow.")
     dry_run: bool = option(False, "Say what would be trained, on what, and what it takes, and stop.")

@@ -3,6 +3,7 @@
 config.yaml        every option with its effective value and where that came from; `--config` reads it back
 manifest.json      data set and cache by fingerprint, versions, parameters
 metrics.csv        a row an epoch
+tensorboard/       the same as curves, and the loss and rates of steps
 checkpoints/       best.ckpt, last.ckpt
 model.safetensors  the best epoch's weights, written when training has ended
 metrics.json       the training's result, written last: a run that has it is finished

@@ -3,7 +3,6 @@
 import os
 import resource
 import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,11 @@ from plmrs.train.data import new_sampling
 from plmrs.train.fit import fit
 from plmrs.train.folder import base_name, continued, facts, new_folder, resolved, run_to_continue
 from plmrs.train.inputs import training_dataset, training_source
+from plmrs.train.launch import Launch, this_launch
+from plmrs.train.loggers import check_loggers
 from plmrs.train.module import TrainingModule
 from plmrs.train.plan import plan, trained_parameters
+from plmrs.train.stop import Stop
 from plmrs.train.strategies import check_strategy
 from plmrs.workspace import lock, read_json, write_json
 
@@ -47,14 +49,16 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     Raises:
         UserError: data or PLM are missing or unfit, options contradict each other, or the loss is not a number.
     """
-    started = time.perf_counter()
-    folder = Path(os.environ[RUN_FOLDER]) if RUN_FOLDER in os.environ else None
-    resuming = config.trainer.resume not in (None, "auto")
+    check_loggers(config.trainer.log_to)
+    launch = this_launch(len(resolve_devices(config.device).ids))
+    folder = Path(os.environ[RUN_FOLDER]) if RUN_FOLDER in os.environ else launch.told()
+    resuming = config.trainer.resume is not None and (config.trainer.resume != "auto" or folder is not None)
     if resuming:
         run = open_run(config.workspace.open(), str(folder)) if folder else run_to_continue(config, "")
         assert run is not None
         config, folder = continued(config, run), run.folder
     devices = resolve_devices(config.device)
+    n = launch.n_nodes * len(devices.ids)
     check_strategy(config.trainer, devices)
     loss = resolved_loss(config)
     dataset = training_dataset(config, progress)
@@ -65,17 +69,19 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
         progress.say(f"Continuing run {run.name}, which is unfinished.")
         config, folder, resuming = continued(config, run), run.folder, True
     split = split_of(dataset)
-    if len(split.val) < len(devices.ids):
+    if len(split.val) < n:
         raise UserError(
-            f"Each of {len(devices.ids)} processes ranks its share of the validation users, but they are"
-            f" {len(split.val)}.",
+            f"Each of {n} processes ranks its share of the validation users, but they are {len(split.val)}.",
             "Name fewer --devices.",
         )
     torch.manual_seed(config.trainer.seed)
     model = new_recommender(config, dataset, source)
     if config.trainer.dry_run:
-        return [plan(config, model, dataset, split, source, len(devices.ids))]
-    if not resuming:
+        return [plan(config, model, dataset, split, source, n)]
+    # A run that was ended before its first epoch was is begun again.
+    last = folder / CHECKPOINTS / LAST if folder is not None and resuming else None
+    if last is None or not last.exists():
+        last = None
         model.items.fit_whitening()
     parts = trained_parameters(model)
     if folder is None:
@@ -84,15 +90,16 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
             folder = new_folder(config, name)
             create_run(folder, config, facts(dataset, source, parts))
     os.environ[RUN_FOLDER] = str(folder.absolute())
+    launch.tell(folder)
     shown = ", ".join(f"{part} {count:,}" for part, count in parts.items())
     progress.say(f"Run {folder.name}: {sum(parts.values()):,} trained parameters ({shown}).")
     sampling = new_sampling(split.train, dataset.n_items, loss, config.trainer, model.items.inputs)
     module = TrainingModule(model, split, sampling, config)
     try:
-        with lock(folder / "run", f"training run {folder.name}") if _is_first() else nullcontext():
-            result = _trained(module, folder, resuming, progress, started)
+        with lock(folder / "run", f"training run {folder.name}") if launch.rank == 0 else nullcontext():
+            result = _trained(module, folder, last, launch, progress)
     except KeyboardInterrupt:
-        progress.warn(f"Finished epochs are kept; go on with: plmrs train --resume {folder.name}")
+        progress.warn(f"Training was stopped. Go on with: plmrs train --resume {folder.name}")
         raise
     finally:
         del os.environ[RUN_FOLDER]
@@ -100,30 +107,26 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
 
 
 def _trained(
-    module: TrainingModule, folder: Path, resuming: bool, progress: Progress, started: float
+    module: TrainingModule, folder: Path, last: Path | None, launch: Launch, progress: Progress
 ) -> dict[str, Any]:
     """Fit, then write the best weights and, last, the result."""
     reporter = Reporter(progress, folder)
-    last = folder / CHECKPOINTS / LAST
-    trainer = fit(module, reporter, folder, last if resuming and last.exists() else None)
+    stop = Stop(progress, folder / CHECKPOINTS / LAST)
+    trainer = fit(module, [reporter, stop], folder, last, launch)
     best = folder / CHECKPOINTS / BEST
     state = torch.load(best, map_location="cpu", weights_only=True)
-    windows, targets = reporter.speed()
-    split, trainer_options = module.split, module.config.trainer
     result = {
         "best_epoch": state["epoch"] + 1,
         "epochs": trainer.current_epoch,
         "validation": reporter.best_metrics,
-        "users_per_second": windows * len(split.train) / max(1, len(module.train_dataloader().windows)),
-        "windows_per_second": windows,
-        "targets_per_second": targets,
-        "seconds_to_first_step": None if reporter.first_step is None else reporter.first_step - started,
+        **reporter.speed(),
+        "seconds_to_first_step": reporter.first_step,
         "seconds": reporter.seconds,
-        "batch_size": trainer_options.batch_size,
+        "batch_size": module.config.trainer.batch_size,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         * (1 if sys.platform == "darwin" else 1024),
     }
-    if _is_first():
+    if launch.rank == 0:
         manifest = read_json(folder / "manifest.json")
         about = {key: str(manifest[key]) for key in ("dataset", "plm", "plm_identity") if manifest.get(key)}
         # Read from the file, not the model: a strategy may have left each process its share of that.
@@ -131,11 +134,6 @@ def _trained(
         save_weights(weights, folder / WEIGHTS, about)
         write_json(folder / METRICS, result)
     return result
-
-
-def _is_first() -> bool:
-    """Whether this is the process that writes."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def _table(folder: Path, dataset: Dataset, split: Split, result: dict[str, Any]) -> Table:

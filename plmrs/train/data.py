@@ -114,6 +114,7 @@ class Batches:
         epoch: The epoch, from 0.
         rank: The process.
         ahead: Threads that make batches ahead of the step.
+        first: The step it begins with, where an epoch goes on.
     """
 
     windows: Histories
@@ -124,17 +125,18 @@ class Batches:
     epoch: int
     rank: int
     ahead: int = 0
+    first: int = 0
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.ahead:
-            yield from map(self.batch, range(len(self)))
+            yield from map(self.batch, range(self.first, len(self)))
             return
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(self.ahead) as threads:
-            for step in range(len(self)):
+            for step in range(self.first, len(self)):
                 waiting.append(threads.submit(self.batch, step))
                 if len(waiting) > self.ahead:
                     yield waiting.popleft().result()

@@ -11,26 +11,30 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from plmrs.devices import resolve_devices
 from plmrs.model.run import BEST, CHECKPOINTS, LAST
+from plmrs.train.launch import Launch
+from plmrs.train.loggers import new_loggers
 from plmrs.train.module import MONITOR, TrainingModule
 from plmrs.train.strategies import new_strategy, shards, trainer_precision
 
 
-def fit(module: TrainingModule, reporter: pl.Callback, folder: Path, checkpoint: Path | None) -> pl.Trainer:
+def fit(
+    module: TrainingModule, reporters: list[pl.Callback], folder: Path, checkpoint: Path | None, launch: Launch
+) -> pl.Trainer:
     """Train until the epochs are over or validation gets no better.
 
     Args:
         module: What is trained.
-        reporter: Tells and keeps each epoch's numbers.
+        reporters: Tell and keep each epoch's numbers, and listen to the user.
         folder: The run's folder.
         checkpoint: Where to go on from; None begins.
+        launch: How this process was started.
 
     Raises:
-        UserError: the devices are not there.
-        KeyboardInterrupt: the user ended it; finished epochs are kept.
+        UserError: the devices are not there, or a logger cannot start.
+        KeyboardInterrupt: the user ended it.
     """
     options = module.config.trainer
     accelerator, ids = devices = resolve_devices(module.config.device)
@@ -41,14 +45,16 @@ def fit(module: TrainingModule, reporter: pl.Callback, folder: Path, checkpoint:
         accelerator=accelerator,
         # On the CPU Lightning takes a number of processes, on GPUs ids.
         devices=len(ids) if accelerator == "cpu" else ids,
-        strategy=new_strategy(options, devices),
+        num_nodes=launch.n_nodes,
+        plugins=[launch.environment],
+        strategy=new_strategy(options, devices, launch.n_nodes),
         precision=trainer_precision(options),
         accumulate_grad_batches=module.config.optimiser.accumulate,
         gradient_clip_val=module.config.optimiser.gradient_clip,
         max_epochs=options.max_epochs,
-        logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+        logger=new_loggers(folder, module.config),
         callbacks=[
-            reporter,
+            *reporters,
             EarlyStopping(MONITOR, mode="max", patience=options.early_stop_patience, check_on_train_epoch_end=True),
             # The best is written before the last, so that going on from the last never misses a best.
             _checkpoint(checkpoints, BEST, monitor=MONITOR, weights_only=options.strategy.startswith("deepspeed")),
@@ -94,6 +100,7 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+        warnings.filterwarnings("ignore", ".*special characters in metric name.*")  # HR@10 is HR10 in MLflow
         # Lightning 2.6 calls a tree helper of PyTorch by a name that newer releases deprecate.
         warnings.filterwarnings("ignore", ".*LeafSpec.*")
         # DeepSpeed 0.19 likewise, and it hooks the backward pass of modules that read no gradients.

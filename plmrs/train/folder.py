@@ -104,7 +104,8 @@ def new_folder(config: TrainConfig, name: str) -> Path:
     """
     runs = config.workspace.open()
     # A run that is repeated from its configuration gets a number; who names one on the command line means that one.
-    if config.trainer.name is not None and config.origins.get("name") == "flag" and runs.run(name).exists():
+    meant = config.origins.get("name") == "flag" and config.trainer.resume != "auto"
+    if config.trainer.name is not None and meant and runs.run(name).exists():
         raise UserError(
             f"There is a run {name} already.", f"Continue it with --resume {name}, or choose another --name."
         )

@@ -13,8 +13,6 @@ from plmrs.model.source import PlmSource, check_blocks, plm_use
 from plmrs.plm.checkpoint import Plm, find_plm
 from plmrs.plm.tokenizer import plm_tokens
 from plmrs.preinfer.command import chosen_plm, make_cache
-from plmrs.prepare.command import prepare
-from plmrs.prepare.reader import KNOWN
 from plmrs.report import Progress
 
 
@@ -22,15 +20,21 @@ def training_dataset(config: TrainConfig, progress: Progress) -> Dataset:
     """The data set to train on; one that needs nothing but its name is prepared first, with default options.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or a dry run would have to prepare it.
     """
     workspace, name = config.workspace.open(), config.data.dataset
     prepared = prepared_names(workspace)
     if name is not None and name not in prepared:
+        from plmrs.prepare.command import prepare  # pandas and every raw layout, which a training seldom needs
+        from plmrs.prepare.reader import KNOWN
+
         if name not in KNOWN:
             near = get_close_matches(name, [*prepared, *KNOWN], 1)
             hint = f"Did you mean {near[0]}?" if near else "`plmrs inspect` lists what is prepared."
             raise UserError(f"There is no data set {name}.", hint)
+        if config.trainer.dry_run:
+            remedy = f"Prepare it first: `plmrs prepare {name}`."
+            raise UserError(f"Data set {name} is not prepared, and a dry run writes nothing.", remedy)
         progress.say(f"Data set {name} is not prepared; preparing it first, as `plmrs prepare {name}` does.")
         prepare(name, PrepareConfig(workspace=config.workspace), progress)
     dataset = open_dataset(workspace, name)
@@ -58,7 +62,8 @@ def training_source(config: TrainConfig, dataset: Dataset, progress: Progress) -
         return PlmSource(use, None, plm)
     if use.reads == "states":
         return PlmSource(use, _cache(config, dataset, plm, boundary, progress), plm)
-    return PlmSource(use, None, plm, plm_tokens(dataset, plm, config.plm.tokenized_len, progress))
+    tokens = None if config.trainer.dry_run else plm_tokens(dataset, plm, config.plm.tokenized_len, progress)
+    return PlmSource(use, None, plm, tokens)
 
 
 def _cache(config: TrainConfig, dataset: Dataset, plm: Plm | None, boundary: int, progress: Progress) -> Cache | None:

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,20 +42,17 @@ class TrainingModule(pl.LightningModule):
         self.split = split
         self.config = config
         self.topk = sorted({*config.protocol.topk_list, 10})
+        self.begun: dict[str, float] | None = None
 
     def train_dataloader(self) -> Batches:
-        """The next epoch's batches; the trainer asks anew each epoch."""
+        """The next epoch's batches, or those that are left of it; the trainer asks anew each epoch."""
         model, trainer = self.config.model, self.config.trainer
-        return epoch_batches(
+        batches = epoch_batches(
             self.sampling, model, trainer, self.current_epoch, self.global_rank, self.trainer.world_size
         )
-
-    def targets_an_epoch(self) -> int:
-        """Positions with a next item that this process reads in an epoch."""
-        lengths = self.split.train.lengths
-        if self.config.trainer.windows == "last":
-            lengths = np.minimum(lengths, self.config.model.sasrec_seq_len + 1)
-        return int(np.maximum(lengths - 1, 0).sum()) // self.trainer.world_size
+        if self.begun is not None and self.begun["epoch"] == self.current_epoch:
+            return replace(batches, first=int(self.begun["steps"]))
+        return batches
 
     def val_dataloader(self) -> DataLoader[slice]:
         """This process's validation users, in chunks."""
@@ -65,15 +63,31 @@ class TrainingModule(pl.LightningModule):
         """Leave this process its share of the weights, where the strategy shards them."""
         shard(self.recommender, self.trainer.strategy)
 
+    def on_train_start(self) -> None:
+        """Go on with the sums of an epoch that was begun before; the trainer does not start such an epoch anew."""
+        begun = self.begun if self.begun is not None and self.global_rank == 0 else {"targets": 0, "loss": 0}
+        self.targets = torch.tensor(begun["targets"], dtype=torch.float64, device=self.device)
+        self.total_loss = torch.tensor(begun["loss"], dtype=torch.float64, device=self.device)
+
     def on_train_epoch_start(self) -> None:
-        """Seed the epoch's dropout, so that a resumed run draws what a straight one does."""
-        torch.manual_seed((self.config.trainer.seed * 1_000_003 + self.current_epoch) * 1_009 + self.global_rank)
+        """Start the epoch's sums."""
+        self.begun = None
         self.targets = torch.zeros((), dtype=torch.float64, device=self.device)
         self.total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Seed the step's dropout, so that a run that goes on draws what a straight one does."""
+        place = [self.config.trainer.seed, self.current_epoch, batch_index, self.global_rank]
+        seed = int(np.random.SeedSequence(place).generate_state(1)[0])
+        # Not torch.manual_seed: that asks every kind of device, which takes longer than a small step can spare.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of a batch. []"""
         loss: Tensor = self.recommender(batch)
+        self.step_loss = loss.detach()
         positions = (batch.windows[:, 1:] > 0).sum()
         self.targets += positions
         self.total_loss += loss.detach() * positions
@@ -119,8 +133,18 @@ class TrainingModule(pl.LightningModule):
         steps = schedule(optimiser, options, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": steps, "interval": "step"}}
 
+    def note_begun(self, steps: int) -> None:
+        """Have the next checkpoint say that so many batches of the epoch are done; every process calls it."""
+        loss, targets = self._sum(torch.stack([self.total_loss, self.targets])).tolist()
+        self.begun = {"epoch": self.current_epoch, "steps": steps, "loss": loss, "targets": targets}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on within an epoch, if the checkpoint was written there."""
+        self.begun = checkpoint.get("begun")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what trains, and leave out the frozen PLM."""
+        checkpoint["begun"] = self.begun
         kept = trained_state(self.recommender)
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {

@@ -58,6 +58,16 @@ def schedule(optimiser: torch.optim.Optimizer, options: OptimiserOptions, steps:
     return LambdaLR(optimiser, factor)
 
 
+def rates_now(optimiser: torch.optim.Optimizer, options: OptimiserOptions) -> dict[str, float]:
+    """The rates of the step to come, by the name of their option, of parts that train."""
+    found = {}
+    for group in optimiser.param_groups:
+        for name in ("lr", "projection_lr", "plm_lr"):
+            if group.get("initial_lr") == getattr(options, name):
+                found[name] = float(group["lr"])
+    return found
+
+
 def parts(recommender: Recommender) -> Iterator[tuple[str, nn.Parameter]]:
     """Each parameter with the part of the model that it belongs to, as a person would name it."""
     names = {

@@ -9,6 +9,7 @@ gather a different number of times wait for each other for ever.
 import argparse
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -163,6 +164,11 @@ class DeepSpeed(DeepSpeedStrategy):
         """No: it would not end a step early with the last batch of an epoch."""
         return False
 
+    @contextmanager
+    def block_backward_sync(self) -> Iterator[None]:
+        """Do nothing: the engine is told in `training_step` which batches do not end a step."""
+        yield
+
     def setup_environment(self) -> None:
         """Join the processes; without the parent's check that they have GPUs."""
         DDPStrategy.setup_environment(self)
@@ -235,6 +241,21 @@ class DeepSpeed(DeepSpeedStrategy):
         """Nothing: the engine saves its own."""
         return {}
 
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Load a folder to go on from.
+
+        Raises:
+            UserError: another number of processes wrote it.
+        """
+        n = len(list(Path(checkpoint_path).glob("*/*_optim_states.pt")))
+        if n != self.world_size:
+            raise UserError(
+                f"{checkpoint_path} holds the shares of {n} processes, and here are {self.world_size}.",
+                "Give as many --devices as the run was begun with.",
+            )
+        state: dict[str, Any] = super().load_checkpoint(checkpoint_path, weights_only)
+        return state
+
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
         """Write a folder to go on from, or a file of weights alone."""
         path = Path(self.broadcast(filepath))
@@ -244,6 +265,9 @@ class DeepSpeed(DeepSpeedStrategy):
             return
         # Every process writes its share, so the folder is renamed when the last one has.
         ready = path.with_name(f"{path.name}{PARTIAL}shares")
+        if self.is_global_zero:
+            shutil.rmtree(ready, ignore_errors=True)
+        self.barrier()
         super().save_checkpoint(checkpoint, ready, storage_options)
         self.barrier()
         if self.is_global_zero:
