@@ -60,7 +60,7 @@ class LossOptions(Section):
     loss: Literal["ce", "in_batch", "bce", "gbce", "sampled"] | None = option(
         None,
         "ce: softmax over all items; in_batch: over those of the batch; bce, gbce, sampled: against items drawn by"
-        " chance. Default: ce, and in_batch where PLM blocks train or prompts do.",
+        " chance. Default: ce, and in_batch where blocks of the PLM run in every step.",
     )
     loss_items: Literal["train", "all"] = option(
         "train", "Items that ce, bce, gbce and sampled rank a target among: those that training has, or all."

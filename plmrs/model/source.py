@@ -71,13 +71,15 @@ def plm_use(config: TrainConfig) -> PlmUse | None:
     """
     trained, prompted = config.boundary.plm_last_n_unfreeze, config.prompt.use_prompt
     cached = config.cached.pre_inference
+    if config.trainer.gradient_checkpointing and not trained and not prompted:
+        raise UserError(
+            "--gradient-checkpointing: no block of the PLM trains, and no prompt does.", "Give --plm-last-n-unfreeze."
+        )
     if config.model.input_type == "id":
         if trained or prompted:
             option = "--use-prompt" if prompted else f"--plm-last-n-unfreeze {trained}"
             raise UserError(f"{option}: a model of --input-type id reads no PLM.", "Use --input-type text or text+id.")
         return None
-    if config.trainer.gradient_checkpointing and not trained:
-        raise UserError("--gradient-checkpointing: no block of the PLM trains.", "Give --plm-last-n-unfreeze.")
     if trained == WHOLE or (prompted and not trained):
         if cached == "true":
             why = "all of the PLM trains" if trained else "the prompt acts in all blocks"

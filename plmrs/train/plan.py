@@ -38,12 +38,14 @@ def plan(
     model, trainer = config.model, config.trainer
     windows = len(training_windows(split.train, model.sasrec_seq_len, trainer.windows))
     steps = ceil(ceil(windows / n) / trainer.batch_size)
+    loss = resolved_loss(config).loss
+    ranked = f"{len(recommender.rows):,} of {dataset.n_items:,} items" if loss != "in_batch" else "the items of a batch"
     notes = [
         f"{all_bytes / 2**20:,.0f} MiB of weights, {4 * total / 2**20:,.0f} MiB of gradients,"
         f" {8 * total / 2**20:,.0f} MiB of AdamW's moments; what a step keeps of its batch comes on top.",
         f"{windows:,} windows of {len(split.train):,} users: {steps:,} batches of {trainer.batch_size} an epoch a"
         f" process, {n} of them; {trainer.max_epochs} epochs at most.",
-        f"Loss {resolved_loss(config).loss}, over {len(recommender.rows):,} of {dataset.n_items:,} items.",
+        f"Loss {loss}, over {ranked}.",
     ]
     if source is not None and source.cache is not None:
         notes.append(f"Reads the cache {source.cache.place}, {source.cache.n_bytes / 2**20:,.0f} MiB.")
