@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from plmrs.plm.checkpoint import family
+from plmrs.plm.families.names import cache_argument
 from plmrs.plm.pieces import Piece
 from plmrs.plm.prompts import Prompt
 
@@ -79,7 +80,7 @@ def run_prompted(piece: Piece, prompt: Prompt, inputs: Tensor, lengths: Tensor, 
     if cache is None:
         states: Tensor = piece(inputs, mask, **given)
     elif prefixed is None:
-        states = piece(inputs, mask, past_key_values=cache, **given)
+        states = piece(inputs, mask, **{cache_argument(model): cache}, **given)
     else:
         with prefixed(model, cache):
             states = piece(inputs, mask, **given)

@@ -10,6 +10,7 @@ from kinds import IDS, KINDS, LENGTHS, N_BLOCKS, pooled, texts, whole_model
 from plmrs.config import PromptOptions
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm
+from plmrs.plm.families.names import cache_argument
 from plmrs.plm.pieces import load_piece
 from plmrs.plm.prompted import prompt_mask
 from plmrs.plm.prompts import Prompt, resolve_prompt
@@ -62,11 +63,11 @@ def expected_states(
         positions["position_ids"] = torch.arange(text.shape[1])[None] + offset
     use = {"use_cache": plm.model_type not in ENCODERS}
     keep(slice(0, pre))
-    states = model(**given(text), past_key_values=cache, **positions, **use).last_hidden_state
+    states = model(**given(text), **{cache_argument(model): cache}, **positions, **use).last_hidden_state
     if query is None:
         return torch.as_tensor(states)
     keep(slice(pre, None))
-    behind = model(inputs_embeds=query[None], past_key_values=cache, use_cache=True).last_hidden_state
+    behind = model(inputs_embeds=query[None], **{cache_argument(model): cache}, use_cache=True).last_hidden_state
     return torch.cat([states, behind], dim=1)
 
 

@@ -1,4 +1,7 @@
-"""Names of a block's tensors: a piece counts its blocks from 0, the checkpoint from the PLM's first."""
+"""Names: of a block's tensors, which a piece counts from 0 and the checkpoint from the PLM's first; of an argument."""
+
+import inspect
+from typing import Any
 
 
 def moved(name: str, blocks: str, first: int) -> str:
@@ -15,3 +18,8 @@ def moved(name: str, blocks: str, first: int) -> str:
         return name
     block, rest = name.removeprefix(blocks).split(".", 1)
     return f"{blocks}{int(block) + first}.{rest}"
+
+
+def cache_argument(module: Any) -> str:
+    """What a model or block calls the keys and values that stand before its input: `cache` from 5.24 on."""
+    return "cache" if "cache" in inspect.signature(type(module).forward).parameters else "past_key_values"

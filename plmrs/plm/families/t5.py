@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from plmrs.plm.families.names import moved
+from plmrs.plm.families.names import cache_argument, moved
 
 BLOCKS = "encoder.block."
 NORM = "encoder.final_layer_norm."
@@ -60,7 +60,7 @@ def prefixed(model: Any, cache: Any) -> Iterator[None]:
     import torch
 
     def give(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        kwargs["past_key_values"] = cache
+        kwargs[cache_argument(block)] = cache
         if "cache_position" in kwargs:  # Before transformers 5.3 the stack told blocks where the text begins.
             states = args[0] if args else kwargs["hidden_states"]
             n_cached = cache.get_seq_length()
