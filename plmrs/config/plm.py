@@ -76,7 +76,7 @@ class PreinferOptions(Section):
     """How `preinfer` computes."""
 
     panel = "Computation"
-    batch_size: Positive | None = option(None, "Texts a batch. Default: as many as make 4,096 tokens.")
+    batch_size: Positive | None = option(None, "Texts at work at once. Default: as many as make 4,096 tokens.")
     num_workers: Annotated[int, Field(ge=0)] = option(0, "Accepted; reading and writing have threads of their own.")
     precision: Literal["auto", "32", "bf16", "fp16"] = option(
         "auto", "Weights and states of the PLM; auto: bf16 where the device computes in it, else 32."

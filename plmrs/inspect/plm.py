@@ -11,7 +11,7 @@ from plmrs.errors import UserError
 from plmrs.inspect.machine import this_machine
 from plmrs.plm.checkpoint import Plm, Precision
 from plmrs.plm.pooling import POOLINGS
-from plmrs.preinfer.plan import groups, sizes
+from plmrs.preinfer.plan import fit_batch, groups, sizes
 from plmrs.report import Cell, Table
 
 TEXTS = 100_000
@@ -72,7 +72,8 @@ def without_flag(error: UserError) -> UserError:
 def _plan(plm: Plm, precision: Precision, memory: int, tokens: int) -> Table:
     length = np.full(TEXTS, tokens)
     layout = new_layout(length, plm.hidden_size)
-    found = groups(plm, None, plm.n_blocks, sizes(plm, precision, length, layout), memory)
+    of = fit_batch(plm, None, plm.n_blocks, sizes(plm, precision, length, layout), memory)
+    found = groups(plm, None, plm.n_blocks, of, memory)
     units = {"n_units": layout.n_units, "unit_texts": layout.most_texts, "unit_tokens": layout.most_tokens}
     rows: list[list[Cell]] = []
     for group in found:

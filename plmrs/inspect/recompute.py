@@ -18,7 +18,7 @@ from plmrs.data.dataset import Dataset
 from plmrs.devices import Devices
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, Precision
-from plmrs.preinfer.plan import groups, sizes
+from plmrs.preinfer.plan import fit_batch, groups, sizes
 from plmrs.report import Progress
 
 SAMPLE = 32
@@ -107,7 +107,8 @@ def _states(
     flat = np.concatenate(ids).astype(np.int32)
     states = torch.from_numpy(flat).long()
     as_one = Layout(np.array([0, len(ids)]), np.array([0, len(flat)]))
-    found = groups(plm, None, cache.blocks, sizes(plm, precision, lengths, as_one), memory)
+    of = fit_batch(plm, None, cache.blocks, sizes(plm, precision, lengths, as_one), memory)
+    found = groups(plm, None, cache.blocks, of, memory)
     with progress.track(f"Recomputing {len(ids)} texts", len(found), "groups of blocks") as advance:
         for group in found:
             piece = load_piece(plm, group.first, group.stop, DTYPES[precision], place, embeddings=group.from_ids)
@@ -115,7 +116,7 @@ def _states(
             if group.from_ids:
                 runner.check_vocabulary(flat)
             parts = []
-            for batch in batches(lengths):
+            for batch in batches(lengths, most_tokens=of.batch):
                 real = slice(int(ends[batch.start] - lengths[batch.start]), int(ends[batch.stop - 1]))
                 parts.append(packed(*runner.run(states[real], lengths[batch])).cpu())
             states = torch.cat(parts)

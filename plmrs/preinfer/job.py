@@ -44,7 +44,7 @@ class Job:
         manifests: Of the cache that each group fills; the last one's is the one asked for.
         start: The cache that the first group starts from; None to read token ids.
         memory: Bytes a process may take for the PLM.
-        most_tokens: Padded tokens of a batch at most, where `--batch-size` asks for more than memory holds; else None.
+        most_tokens: Padded tokens of a batch at most, where memory does not hold more; else None.
         compute: The options.
         devices: Where it runs.
         node: Which machine this is.
@@ -96,7 +96,6 @@ def new_job(
     import torch
 
     from plmrs.plm.precision import resolve_precision
-    from plmrs.plm.run import largest_batch
     from plmrs.plm.tokenizer import plm_tokens
 
     for cache in list_caches(workspace, dataset.name):
@@ -119,7 +118,7 @@ def new_job(
     memory = int(compute.max_memory) if compute.max_memory is not None else device_memory(devices)
     begin = None if start is None else start.blocks
     wished = sizes(plm, precision, texts.length, layout, compute.batch_size)
-    of = fit_batch(plm, begin, stop, wished, largest_batch(texts.length, layout.bounds), memory)
+    of = fit_batch(plm, begin, stop, wished, memory)
     found = groups(plm, begin, stop, of, memory)
     manifests = [new_manifest(*made_of, group.stop, exact, source=source) for group in found[:-1]]
     manifests.append(new_manifest(*made_of, stop, compute.dtype, compute.keep_tokens, source))

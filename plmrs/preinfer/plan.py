@@ -54,16 +54,20 @@ class Sizes:
         block: Weights of a block.
         norm: Weights behind the last block.
         token: Beside weights, a token of a batch.
-        batch: Tokens of the largest batch, padding counted.
         unit: States of the largest unit of work.
+        batch: Tokens of the largest batch, padding counted.
+        usual: The same, were its number of texts not given.
+        longest: Tokens of the longest text.
     """
 
     embeddings: int
     block: int
     norm: int
     token: int
-    batch: int
     unit: int
+    batch: int
+    usual: int
+    longest: int
 
     @property
     def activations(self) -> int:
@@ -95,8 +99,10 @@ def sizes(
         block=block,
         norm=last - block,
         token=int(ACTIVATIONS * block / plm.hidden_size) + int(length[0]) * _pair(plm),
-        batch=largest_batch(length, layout.bounds, batch_size),
         unit=layout.most_tokens * plm.hidden_size * 4,  # They come out of the PLM as float32.
+        batch=largest_batch(length, layout.bounds, batch_size),
+        usual=largest_batch(length, layout.bounds),
+        longest=int(length[0]),
     )
 
 
@@ -106,22 +112,27 @@ def _pair(plm: Plm) -> int:
     return 4 * (1 + 3 * heads)
 
 
-def fit_batch(plm: Plm, start: int | None, stop: int, sizes: Sizes, least: int, memory: int) -> Sizes:
-    """Sizes with the largest batch cut to what memory holds beside all weights, but not below `least` tokens.
+def fit_batch(plm: Plm, start: int | None, stop: int, sizes: Sizes, memory: int) -> Sizes:
+    """Sizes with the largest batch cut to what memory holds beside all weights, or else to the usual one.
 
-    Smaller batches cost little, but with more groups of blocks the states are written and read more often.
+    Smaller batches cost little, but with more groups of blocks the states are written and read more often. Below the
+    usual size, which is that of a batch whose number of texts is not given, it is cut only where memory would not hold
+    a single block beside it.
 
     Args:
         plm: The PLM.
         start: The boundary whose states are there already; None to begin with token ids.
         stop: The boundary that is wanted.
         sizes: What the PLM takes.
-        least: Padded tokens that a batch may have in any case.
         memory: Bytes for weights, states and activations.
     """
-    weights = _weights(plm, sizes, start or 0, stop, start is None)
-    room = (memory - weights - COPIES * sizes.unit) // sizes.token
-    return replace(sizes, batch=min(sizes.batch, max(least, room)))
+
+    def room(weights: int) -> int:
+        return (memory - weights - COPIES * sizes.unit) // sizes.token
+
+    beside_a_block = max(room(_largest(plm, sizes, start, stop)), sizes.longest)
+    beside_all = room(_weights(plm, sizes, start or 0, stop, start is None))
+    return replace(sizes, batch=min(sizes.batch, max(min(sizes.usual, beside_a_block), beside_all)))
 
 
 def groups(plm: Plm, start: int | None, stop: int, sizes: Sizes, memory: int) -> list[Group]:
@@ -141,8 +152,7 @@ def groups(plm: Plm, start: int | None, stop: int, sizes: Sizes, memory: int) ->
         UserError: the memory holds not even one block.
     """
     for_weights = memory - sizes.activations - COPIES * sizes.unit
-    block = sizes.block + sizes.norm * (stop == plm.n_blocks) if stop > (start or 0) else 0
-    least = max(block, sizes.embeddings if start is None else 0)
+    least = _largest(plm, sizes, start, stop)
     if for_weights < least:
         needed = least + sizes.activations + COPIES * sizes.unit
         raise UserError(
@@ -159,6 +169,12 @@ def groups(plm: Plm, start: int | None, stop: int, sizes: Sizes, memory: int) ->
         if end == stop:
             return found
         first, from_ids = end, False
+
+
+def _largest(plm: Plm, sizes: Sizes, start: int | None, stop: int) -> int:
+    """Bytes of weights that must be held at once in any case: a block's, or the embeddings'."""
+    block = sizes.block + sizes.norm * (stop == plm.n_blocks) if stop > (start or 0) else 0
+    return max(block, sizes.embeddings if start is None else 0)
 
 
 def _weights(plm: Plm, sizes: Sizes, first: int, stop: int, from_ids: bool) -> int:

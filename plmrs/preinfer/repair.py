@@ -24,7 +24,7 @@ from plmrs.devices import Devices
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, Precision
 from plmrs.preinfer.pipeline import run_here
-from plmrs.preinfer.plan import groups, sizes
+from plmrs.preinfer.plan import fit_batch, groups, sizes
 from plmrs.preinfer.stage import Stage
 from plmrs.report import Progress
 from plmrs.workspace import PARTIAL, Workspace
@@ -65,7 +65,9 @@ def make_units(
     if start is None:
         _check_texts(cache, dataset, plm, progress)
     begin = None if start is None else start.blocks
-    found = groups(plm, begin, cache.blocks, sizes(plm, precision, cache.texts.length, cache.layout), memory)
+    wished = sizes(plm, precision, cache.texts.length, cache.layout)
+    of = fit_batch(plm, begin, cache.blocks, wished, memory)
+    found = groups(plm, begin, cache.blocks, of, memory)
     n_texts = int(np.diff(cache.layout.bounds)[list(units)].sum())
     source = start
     drop_units(cache, units)
@@ -79,7 +81,7 @@ def make_units(
                 made_of = dataset, plm, cache.texts, int(cache.manifest["tokenized_len"]), precision
                 manifest = new_manifest(*made_of, group.stop, dtype, source=cache.manifest["source"])
                 sink = create_cache(Path(between) / folder_name(manifest), manifest, cache.texts)
-            stage = Stage(sink, source, group, plm, dataset, precision, None, None, devices.accelerator)
+            stage = Stage(sink, source, group, plm, dataset, precision, None, of.batch, devices.accelerator)
             _run(stage, devices, units, n_texts, progress)
             source = sink
 

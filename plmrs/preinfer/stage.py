@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +20,10 @@ from plmrs.preinfer.plan import Group
 
 Moves = Callable[[int, int], None]
 """Called with the texts and tokens of every batch."""
+AT_ONCE = 4
+"""Batches at once on the CPU at most: cores with a batch each wait less than cores that share one."""
+CPU_TOKENS = 2048
+"""Padded tokens of a batch on the CPU, unless its number of texts is given: larger ones leave the caches of a core."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,8 @@ class Stage:
         plm: What they are of.
         dataset: Whose texts.
         precision: Of weights and states.
-        batch_size: Texts a batch; None for a budget of tokens.
-        most_tokens: Padded tokens of a batch at most; None for no other limit.
+        batch_size: Texts at work at once; None for a budget of tokens.
+        most_tokens: Padded tokens at work at once at most; None for no other limit.
         accelerator: Kind of device.
         threads: Threads of a process on the CPU; None leaves PyTorch's choice.
     """
@@ -64,14 +69,17 @@ class Computed:
 
 
 class Worker:
-    """Runs a stage's blocks on one device; reading and writing may go on in other threads."""
+    """Runs a stage's blocks on one device; reading and writing may go on in other threads.
+
+    On the CPU several batches run at once, of which each has its share of the cores and of what may be at work at once.
+    """
 
     def __init__(self, stage: Stage, device: int) -> None:
         import torch
 
         from plmrs.plm.pieces import load_piece, state_dtype
         from plmrs.plm.precision import DTYPES
-        from plmrs.plm.run import Runner
+        from plmrs.plm.run import TOKENS_A_BATCH, Runner
 
         if stage.threads is not None:
             torch.set_num_threads(stage.threads)
@@ -88,6 +96,15 @@ class Worker:
         # What comes out of the embeddings is in the precision of their weights, whatever the blocks make of it.
         self._dtype = dtype if group.first == 0 else state_dtype(stage.plm, dtype)
         self._runner = Runner(stage.plm, piece, place)
+        longest = int(self._texts.length[0])
+        tokens = TOKENS_A_BATCH if stage.batch_size is None else stage.batch_size * longest
+        tokens = min(tokens, stage.most_tokens or tokens)
+        on_cpu = stage.accelerator == "cpu"
+        self._at_once = max(1, min(AT_ONCE, torch.get_num_threads(), tokens // longest)) if on_cpu else 1
+        self._batch_size = None if stage.batch_size is None else -(-stage.batch_size // self._at_once)
+        self._most_tokens = tokens // self._at_once
+        if on_cpu and stage.batch_size is None:
+            self._most_tokens = min(self._most_tokens, CPU_TOKENS)
 
     def read(self, unit: int) -> NDArray[Any]:
         """A unit's token ids [tokens] or states [tokens, H], its texts one after the other.
@@ -108,6 +125,8 @@ class Worker:
         Raises:
             UserError: a batch does not fit in memory.
         """
+        import torch
+
         from plmrs.plm.pooling import pool
         from plmrs.plm.run import batches, packed
 
@@ -117,14 +136,28 @@ class Worker:
         pooled = {name: np.empty((len(lengths), sink.hidden_size), np.float32) for name in sink.poolings}
         hidden = np.empty((len(inputs), sink.hidden_size), np.float32) if HIDDEN in sink.arrays else None
         bounds = np.concatenate([[0], np.cumsum(lengths)])
-        for batch in batches(lengths, self.stage.batch_size, self.stage.most_tokens):
+
+        def run(batch: slice) -> tuple[int, int]:
             real = slice(int(bounds[batch.start]), int(bounds[batch.stop]))
             found, mask = self._runner.run(states[real], lengths[batch])
             for name, vectors in (pool(found, mask) if pooled else {}).items():
                 pooled[name][batch] = vectors.cpu().numpy()
             if hidden is not None:
                 hidden[real] = packed(found, mask).float().cpu().numpy()
-            moves(batch.stop - batch.start, real.stop - real.start)
+            return batch.stop - batch.start, real.stop - real.start
+
+        cut = batches(lengths, self._batch_size, self._most_tokens)
+        if self._at_once == 1:
+            for batch in cut:
+                moves(*run(batch))
+            return Computed(pooled, hidden)
+        threads = torch.get_num_threads()
+        with ThreadPoolExecutor(self._at_once, "batch", torch.set_num_threads, (threads // self._at_once,)) as executor:
+            try:
+                for moved in executor.map(run, cut):
+                    moves(*moved)
+            finally:
+                torch.set_num_threads(threads)  # What is set in one thread, those begun later have too.
         return Computed(pooled, hidden)
 
     def write(self, unit: int, computed: Computed) -> None:

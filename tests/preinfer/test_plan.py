@@ -13,7 +13,7 @@ from plmrs.plm.checkpoint import Plm, find_plm
 from plmrs.preinfer.plan import Sizes, fit_batch, groups, sizes
 
 PLM = Plm("ten", Path("ten"), "", None, "opt", 8, 10, 64, ())
-SIZES = Sizes(embeddings=250, block=100, norm=10, token=10, batch=100, unit=25)
+SIZES = Sizes(embeddings=250, block=100, norm=10, token=10, unit=25, batch=100, usual=100, longest=20)
 AT_WORK = 1000 + 4 * 25
 """Bytes that are needed besides weights."""
 
@@ -65,7 +65,16 @@ def test_no_group_takes_more_than_there_is(least: int, start: int | None, stop: 
 
 def test_too_little_memory_names_what_is_enough() -> None:
     mebibyte = 2**20
-    of = Sizes(embeddings=250 * mebibyte, block=100 * mebibyte, norm=0, token=mebibyte, batch=70, unit=mebibyte)
+    of = Sizes(
+        embeddings=250 * mebibyte,
+        block=100 * mebibyte,
+        norm=0,
+        token=mebibyte,
+        unit=mebibyte,
+        batch=70,
+        usual=70,
+        longest=20,
+    )
     with pytest.raises(UserError, match=r"needs 0\.32 GiB for a single block at work; 0\.20 GiB is given") as caught:
         groups(PLM, None, 10, of, 205 * mebibyte)
     assert caught.value.remedy.startswith("Give --max-memory 324MiB at least")
@@ -93,15 +102,18 @@ def test_t5_keeps_more_of_two_tokens(make_plm: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "least", "expected"),
+    ("weights", "usual", "expected"),
     [
         (1260 - 1, 20, 99),  # What is left beside all weights, …
         (1260 - 201, 20, 79),
-        (1260 - 900, 20, 20),  # … but no less than may be in any case,
+        (1260 - 900, 20, 20),  # … but no less than is usual,
         (1260 + 900, 20, 100),  # and no more than is asked for.
         (1260 - 900, 200, 100),
+        (250 - 1, 100, 99),  # Below that only where memory does not hold the embeddings, the largest, beside it,
+        (250 - 500, 100, 50),
+        (250 - 900, 100, 20),  # and not below the longest text.
     ],
 )
-def test_large_batches_are_cut_to_what_memory_holds(weights: int, least: int, expected: int) -> None:
-    found = fit_batch(PLM, None, 10, SIZES, least, AT_WORK + weights)
-    assert found == replace(SIZES, batch=expected)
+def test_large_batches_are_cut_to_what_memory_holds(weights: int, usual: int, expected: int) -> None:
+    of = replace(SIZES, usual=usual)
+    assert fit_batch(PLM, None, 10, of, AT_WORK + weights) == replace(of, batch=expected)
