@@ -30,6 +30,7 @@ from plmrs.train.module import TrainingModule
 from plmrs.train.plan import plan, trained_parameters
 from plmrs.train.stop import Stop
 from plmrs.train.strategies import check_strategy
+from plmrs.train.unread import unread
 from plmrs.workspace import lock, read_json, write_json
 
 RUN_FOLDER = "PLMRS_RUN_FOLDER"
@@ -61,6 +62,9 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     n = launch.n_nodes * len(devices.ids)
     check_strategy(config.trainer, devices)
     loss = resolved_loss(config)
+    if not resuming:
+        for line in unread(config):
+            progress.warn(line)
     dataset = training_dataset(config, progress)
     source = training_source(config, dataset, progress)
     config = resolved(config, dataset, source)
