@@ -21,6 +21,8 @@ from plmrs.plm.pieces import Piece
 
 TOKENS_A_BATCH = 4096
 """Padded tokens of a batch, unless its number of texts is given."""
+CPU_TOKENS = 2048
+"""The same on the CPU: larger ones leave the caches of a core."""
 
 
 def batches(

@@ -21,7 +21,7 @@ from plmrs.plm.mean_last import MeanLast
 from plmrs.plm.pieces import Piece, load_piece
 from plmrs.plm.pooling import pool
 from plmrs.plm.prompts import DeepPrompt, Prompt, check_prompt
-from plmrs.plm.run import batches
+from plmrs.plm.run import CPU_TOKENS, batches
 
 Pooling = Literal["mean", "last", "mean_last", "cls"]
 
@@ -77,7 +77,8 @@ class TrainablePlm(nn.Module):
         longest_first = np.argsort(-lengths, kind="stable")
         starts = np.cumsum(lengths) - lengths
         vectors = []
-        for batch in batches(lengths[longest_first]):
+        most_tokens = CPU_TOKENS if inputs.device.type == "cpu" else None
+        for batch in batches(lengths[longest_first], most_tokens=most_tokens):
             texts = longest_first[batch]
             vectors.append(self._vectors(inputs, starts[texts], lengths[texts], keys_values, query))
         back = np.empty_like(longest_first)

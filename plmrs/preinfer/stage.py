@@ -22,8 +22,6 @@ Moves = Callable[[int, int], None]
 """Called with the texts and tokens of every batch."""
 AT_ONCE = 4
 """Batches at once on the CPU at most: cores with a batch each wait less than cores that share one."""
-CPU_TOKENS = 2048
-"""Padded tokens of a batch on the CPU, unless its number of texts is given: larger ones leave the caches of a core."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Worker:
 
         from plmrs.plm.pieces import load_piece, state_dtype
         from plmrs.plm.precision import DTYPES
-        from plmrs.plm.run import TOKENS_A_BATCH, Runner
+        from plmrs.plm.run import CPU_TOKENS, TOKENS_A_BATCH, Runner
 
         if stage.threads is not None:
             torch.set_num_threads(stage.threads)

@@ -21,13 +21,14 @@ from plmrs.model.weights import save_weights
 from plmrs.report import Progress, Table
 from plmrs.train.callbacks import Reporter
 from plmrs.train.data import new_sampling
+from plmrs.train.environment import environment
 from plmrs.train.fit import fit
 from plmrs.train.folder import base_name, continued, facts, new_folder, resolved, run_to_continue
 from plmrs.train.inputs import training_dataset, training_source
 from plmrs.train.launch import Launch, this_launch
 from plmrs.train.loggers import check_loggers
 from plmrs.train.module import TrainingModule
-from plmrs.train.plan import plan, trained_parameters
+from plmrs.train.plan import frozen_parameters, plan, trained_parameters
 from plmrs.train.stop import Stop
 from plmrs.train.strategies import check_strategy
 from plmrs.train.unread import unread
@@ -92,7 +93,8 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
         # Two trainings may be begun at once: the folder's name is taken under a lock.
         with lock(config.workspace.runs / "new", "beginning a run"):
             folder = new_folder(config, name)
-            create_run(folder, config, facts(dataset, source, parts))
+            made_with = facts(dataset, source, parts, frozen_parameters(model), environment(devices))
+            create_run(folder, config, made_with)
     os.environ[RUN_FOLDER] = str(folder.absolute())
     launch.tell(folder)
     shown = ", ".join(f"{part} {count:,}" for part, count in parts.items())

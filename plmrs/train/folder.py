@@ -112,15 +112,23 @@ def new_folder(config: TrainConfig, name: str) -> Path:
     return next(path for n in range(1, 1_000_000) if not (path := runs.run(name if n == 1 else f"{name}-{n}")).exists())
 
 
-def facts(dataset: Dataset, source: PlmSource | None, parts: dict[str, int]) -> dict[str, Any]:
-    """What the run's manifest says it is trained on; `parts` is the number of trained parameters by part."""
+def facts(
+    dataset: Dataset,
+    source: PlmSource | None,
+    trained: dict[str, int],
+    frozen: dict[str, int],
+    environment: dict[str, str],
+) -> dict[str, Any]:
+    """What the run's manifest says it is trained on and with; `trained` and `frozen` count parameters by part."""
     found: dict[str, Any] = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
         "plm": None,
         "plm_identity": None,
         "cache": None,
-        "parameters": parts,
+        "parameters": trained,
+        "frozen": frozen,
+        "environment": environment,
     }
     if source is not None:
         cache: Cache | None = source.cache

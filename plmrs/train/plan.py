@@ -15,9 +15,18 @@ from plmrs.train.optimiser import parts
 
 def trained_parameters(recommender: Recommender) -> dict[str, int]:
     """Trained parameters by part: item table, projection, SASRec, temperature, PLM, prompt."""
+    return _counts(recommender, trained=True)
+
+
+def frozen_parameters(recommender: Recommender) -> dict[str, int]:
+    """Parameters by part that stay as they are: of a PLM's blocks that run but do not train."""
+    return _counts(recommender, trained=False)
+
+
+def _counts(recommender: Recommender, trained: bool) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
     for part, parameter in parts(recommender):
-        if parameter.requires_grad:
+        if parameter.requires_grad == trained:
             counts[part] += parameter.numel()
     return dict(counts)
 
@@ -26,12 +35,8 @@ def plan(
     config: TrainConfig, recommender: Recommender, dataset: Dataset, split: Split, source: PlmSource | None, n: int
 ) -> Table:
     """What would be trained by `n` processes, and what it takes."""
-    trained, all_bytes = trained_parameters(recommender), 0
-    frozen: dict[str, int] = defaultdict(int)
-    for part, parameter in parts(recommender):
-        all_bytes += parameter.nbytes
-        if not parameter.requires_grad:
-            frozen[part] += parameter.numel()
+    trained, frozen = trained_parameters(recommender), frozen_parameters(recommender)
+    all_bytes = sum(parameter.nbytes for _, parameter in parts(recommender))
     rows = [(part, trained.get(part, 0), frozen.get(part, 0)) for part in {**trained, **frozen}]
     total = sum(trained.values())
     rows.append(("in all", total, sum(frozen.values())))
