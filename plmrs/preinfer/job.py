@@ -44,7 +44,7 @@ class Job:
         manifests: Of the cache that each group fills; the last one's is the one asked for.
         start: The cache that the first group starts from; None to read token ids.
         memory: Bytes a process may take for the PLM.
-        most_tokens: Padded tokens of a batch at most, where memory does not hold more; else None.
+        most_tokens: Padded tokens at work at once at most, where memory does not hold more; else None.
         compute: The options.
         devices: Where it runs.
         node: Which machine this is.

@@ -53,7 +53,7 @@ def run_job(job: Job, progress: Progress) -> Work:
         progress.say(f"{len(job.groups)} groups of blocks, one after the other in memory.")
     if job.most_tokens is not None:
         progress.say(
-            f"Batches are cut to {job.most_tokens:,} tokens, padding counted: more at once the memory does not hold."
+            f"At most {job.most_tokens:,} tokens are at work at once, padding counted: the memory does not hold more."
         )
     weights = [_weight(group) for group in job.groups]
     share = [weight / sum(weights) for weight in weights]

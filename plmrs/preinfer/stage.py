@@ -69,7 +69,7 @@ class Computed:
 class Worker:
     """Runs a stage's blocks on one device; reading and writing may go on in other threads.
 
-    On the CPU several batches run at once, of which each has its share of the cores and of what may be at work at once.
+    On the CPU several batches run at once, of which each has its share of the cores.
     """
 
     def __init__(self, stage: Stage, device: int) -> None:
@@ -77,7 +77,7 @@ class Worker:
 
         from plmrs.plm.pieces import load_piece, state_dtype
         from plmrs.plm.precision import DTYPES
-        from plmrs.plm.run import CPU_TOKENS, TOKENS_A_BATCH, Runner
+        from plmrs.plm.run import Runner
 
         if stage.threads is not None:
             torch.set_num_threads(stage.threads)
@@ -94,15 +94,6 @@ class Worker:
         # What comes out of the embeddings is in the precision of their weights, whatever the blocks make of it.
         self._dtype = dtype if group.first == 0 else state_dtype(stage.plm, dtype)
         self._runner = Runner(stage.plm, piece, place)
-        longest = int(self._texts.length[0])
-        tokens = TOKENS_A_BATCH if stage.batch_size is None else stage.batch_size * longest
-        tokens = min(tokens, stage.most_tokens or tokens)
-        on_cpu = stage.accelerator == "cpu"
-        self._at_once = max(1, min(AT_ONCE, torch.get_num_threads(), tokens // longest)) if on_cpu else 1
-        self._batch_size = None if stage.batch_size is None else -(-stage.batch_size // self._at_once)
-        self._most_tokens = tokens // self._at_once
-        if on_cpu and stage.batch_size is None:
-            self._most_tokens = min(self._most_tokens, CPU_TOKENS)
 
     def read(self, unit: int) -> NDArray[Any]:
         """A unit's token ids [tokens] or states [tokens, H], its texts one after the other.
@@ -144,13 +135,14 @@ class Worker:
                 hidden[real] = packed(found, mask).float().cpu().numpy()
             return batch.stop - batch.start, real.stop - real.start
 
-        cut = batches(lengths, self._batch_size, self._most_tokens)
-        if self._at_once == 1:
+        batch_size, most_tokens, at_once = self._share(len(inputs))
+        cut = batches(lengths, batch_size, most_tokens)
+        if at_once == 1:
             for batch in cut:
                 moves(*run(batch))
             return Computed(pooled, hidden)
         threads = torch.get_num_threads()
-        with ThreadPoolExecutor(self._at_once, "batch", torch.set_num_threads, (threads // self._at_once,)) as executor:
+        with ThreadPoolExecutor(at_once, "batch", torch.set_num_threads, (threads // at_once,)) as executor:
             try:
                 for moved in executor.map(run, cut):
                     moves(*moved)
@@ -165,6 +157,29 @@ class Worker:
             UserError: a state does not fit the cache's dtype, or the disk is full.
         """
         self.stage.sink.write_unit(unit, computed.pooled, computed.hidden)
+
+    def _share(self, tokens: int) -> tuple[int | None, int | None, int]:
+        """How a unit of so many tokens is cut: texts and padded tokens of a batch at most, and batches at once.
+
+        On the CPU batches are as many as keep every core at work until the last one, and what they are does not depend
+        on the number of cores, nor, unless it is too small for one, on memory: rounding is the same everywhere.
+        """
+        import torch
+
+        from plmrs.plm.run import CPU_TOKENS, TOKENS_A_BATCH
+
+        stage, longest = self.stage, int(self._texts.length[0])
+        if stage.accelerator == "gpu":
+            return stage.batch_size, stage.most_tokens, 1
+        if stage.batch_size is None:
+            size, at_work = None, TOKENS_A_BATCH
+            each = -(-tokens // (AT_ONCE * -(-tokens // (AT_ONCE * CPU_TOKENS))))
+        else:
+            size, at_work = -(-stage.batch_size // AT_ONCE), stage.batch_size * longest
+            each = size * longest
+        at_work = min(at_work, stage.most_tokens or at_work)
+        each = max(longest, min(each, at_work))
+        return size, each, max(1, min(AT_ONCE, torch.get_num_threads(), at_work // each))
 
     def _of(self, unit: int) -> slice:
         """The texts of a unit."""

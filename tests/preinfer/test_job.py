@@ -343,7 +343,7 @@ def test_a_large_batch_size_does_not_exceed_the_memory(
         given = str(COPIES * of.unit + tokens * of.token + weights)
         made = encode(workspace_of(few, f"{tokens} tokens"), opt, progress, batch_size=1000, max_memory=given)
         assert tokens / 2 < max(n * width for n, width in ran) <= tokens
-        line = f"Batches are cut to {tokens} tokens, padding counted: more at once the memory does not hold."
+        line = f"At most {tokens} tokens are at work at once, padding counted: the memory does not hold more."
         assert line in progress.lines
         assert any(line.startswith(f"{n_groups} groups") for line in progress.lines) is (n_groups > 1)
         assert np.allclose(made.read("mean"), at_once.read("mean"), atol=4e-3)
@@ -351,7 +351,7 @@ def test_a_large_batch_size_does_not_exceed_the_memory(
     progress = Listening()
     encode(workspace_of(few, "much memory"), opt, progress, batch_size=1000, max_memory="1GiB")
     assert max(n * width for n, width in ran) > 200
-    assert not any(line.startswith("Batches") for line in progress.lines)
+    assert not any(line.startswith("At most") for line in progress.lines)
 
 
 def test_a_text_longer_than_a_batch_counts(

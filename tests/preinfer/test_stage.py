@@ -61,12 +61,13 @@ def test_batches_at_once_give_the_same_states(
 @pytest.mark.parametrize(
     ("cores", "options", "at_once", "each", "most_texts", "most_tokens"),
     [
-        (1, {}, 1, 1, 200, 240),
-        (2, {}, 2, 1, 200, 120),
-        (3, {}, 3, 1, 200, 80),
-        (8, {}, 4, 2, 200, 60),
+        (1, {}, 1, 1, 200, 64),
+        (2, {}, 2, 1, 200, 64),
+        (3, {}, 3, 1, 200, 64),
+        (8, {}, 3, 2, 200, 64),
         (8, {"batch_size": 2}, 2, 4, 1, LONGEST),
-        (4, {"batch_size": 6}, 4, 1, 2, 45),
+        (4, {"batch_size": 8}, 4, 1, 2, 2 * LONGEST),
+        (2, {"batch_size": 6}, 2, 1, 2, 2 * LONGEST),
     ],
 )
 def test_cores_share_what_is_at_work(
@@ -84,6 +85,7 @@ def test_cores_share_what_is_at_work(
     most_tokens: int,
 ) -> None:
     monkeypatch.setattr(plm_run, "TOKENS_A_BATCH", 240)
+    monkeypatch.setattr(plm_run, "CPU_TOKENS", 64)
     threads(cores)
     made = encode(workspace_of(few), opt, **options)
     assert int(made.texts.length[0]) == LONGEST
@@ -103,7 +105,7 @@ def test_cores_share_what_is_at_work(
 def test_a_batch_that_fails_ends_the_unit(
     workspace_of: Any, few: Dataset, opt: Path, monkeypatch: pytest.MonkeyPatch, threads: Any
 ) -> None:
-    monkeypatch.setattr(plm_run, "TOKENS_A_BATCH", 60)
+    monkeypatch.setattr(plm_run, "CPU_TOKENS", 60)
     threads(2)
     ran = 0
     run_batch = Runner.run
