@@ -60,23 +60,24 @@ def main() -> None:
         kept = options.work / name.strip("-").replace(" ", "-")
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(next((options.work / "data" / "cache").glob("*/*/final-*.zarr")), kept)
-        print(f"{name:24} {rows[name][0]:7.0f} s  peak {rows[name][1] / 2**30:.2f} GiB", flush=True)
-    (slow, _), (fast, _) = rows.values()
-    print(f"block by block takes {slow / fast:.2f} × the time of the whole")
+        seconds, cpu, peak = rows[name]
+        print(f"{name:24} {seconds:7.0f} s  CPU {cpu:7.0f} s  peak {peak / 2**30:.2f} GiB", flush=True)
+    (slow, slow_cpu, _), (fast, fast_cpu, _) = rows.values()
+    print(f"block by block takes {slow / fast:.2f} × the time of the whole, {slow_cpu / fast_cpu:.2f} × by CPU seconds")
     one, other = (folder for folder in sorted(options.work.glob("*")) if (folder / "zarr.json").is_file())
     chunks = [path.relative_to(one) for path in one.glob("*/c/*/*")]
     same = all((one / chunk).read_bytes() == (other / chunk).read_bytes() for chunk in chunks)
     print(f"all {len(chunks)} chunks are identical" if same and chunks else "THE CACHES DIFFER")
 
 
-def run(words: list[str]) -> tuple[float, int]:
-    """Seconds and peak resident bytes of a process."""
+def run(words: list[str]) -> tuple[float, float, int]:
+    """Seconds, the CPU's seconds and peak resident bytes of a process."""
     start = time.perf_counter()
     process = subprocess.Popen(words)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{words[3]} failed")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def write_plm(folder: Path) -> None:
