@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiny import TINY
 
 from plmrs.config import TrainConfig
 from plmrs.errors import UserError
@@ -12,17 +13,12 @@ from plmrs.train import callbacks
 from plmrs.train.command import train
 
 OPTIONS = {
-    "dataset": "small",
+    **TINY,
     "input_type": "id",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_n_layers": 1,
-    "sasrec_seq_len": 8,
     "similarity": "dot",
     "weight_decay": 0,
     "whitening": 8,
     "windows": "last",
-    "accelerator": "cpu",
     "max_epochs": 2,
     "batch_size": 8,
 }

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from tiny import TINY
 
 from plmrs.config import TrainConfig
 from plmrs.errors import UserError
@@ -11,18 +12,7 @@ from plmrs.model.run import open_run
 from plmrs.report import Silent
 from plmrs.train.command import train
 
-OPTIONS = {
-    "dataset": "small",
-    "input_type": "id",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_n_layers": 1,
-    "sasrec_seq_len": 8,
-    "windows": "last",
-    "accelerator": "cpu",
-    "max_epochs": 1,
-    "batch_size": 16,
-}
+OPTIONS = {**TINY, "input_type": "id", "windows": "last", "max_epochs": 1, "batch_size": 16}
 
 
 @pytest.fixture

@@ -5,21 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import TINY
 
 from plmrs.errors import UserError
 from plmrs.train.launch import this_launch
 
-TINY = {
-    "dataset": "small",
-    "input_type": "id",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_seq_len": 8,
-    "windows": "last",
-    "accelerator": "cpu",
-    "batch_size": 8,
-    "max_epochs": 2,
-}
+OPTIONS = {**TINY, "input_type": "id", "windows": "last", "batch_size": 8, "max_epochs": 2}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 
 
@@ -38,7 +29,7 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.slow
 def test_torchrun_and_srun_train_one_run_as_plmrs_does(place, start, finish, tmp_path):
-    options = {**TINY, "root": place["root"], "runs": tmp_path}
+    options = {**OPTIONS, "root": place["root"], "runs": tmp_path}
     finish(start({**options, "devices": "0 1", "name": "own"}))
     finish(start({**options, "devices": "0 1", "name": "torchrun"}, before=(*TORCHRUN, "--nproc-per-node", "2")))
     agents = [

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from pytorch_lightning.loggers import mlflow as lightning_mlflow
 from pytorch_lightning.loggers import wandb as lightning_wandb
+from tiny import TINY
 
 from plmrs.config import TrainConfig
 from plmrs.errors import UserError
@@ -14,19 +15,7 @@ from plmrs.report import Silent
 from plmrs.train import callbacks, loggers
 from plmrs.train.command import train
 
-OPTIONS = {
-    "dataset": "small",
-    "input_type": "id",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_n_layers": 1,
-    "sasrec_seq_len": 8,
-    "windows": "last",
-    "accelerator": "cpu",
-    "max_epochs": 1,
-    "batch_size": 8,
-    "lr": 0.01,
-}
+OPTIONS = {**TINY, "input_type": "id", "windows": "last", "max_epochs": 1, "batch_size": 8, "lr": 0.01}
 
 
 @pytest.fixture

@@ -11,24 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import TINY
 
 from plmrs.config import TrainConfig
 from plmrs.report import Silent
 from plmrs.train.command import train
 from plmrs.train.module import TrainingModule
 
-OPTIONS = {
-    "dataset": "small",
-    "input_type": "id",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_n_layers": 1,
-    "sasrec_seq_len": 8,
-    "accelerator": "cpu",
-    "max_epochs": 3,
-    "batch_size": 8,
-    "warmup_steps": 20,
-}
+OPTIONS = {**TINY, "input_type": "id", "max_epochs": 3, "batch_size": 8, "warmup_steps": 20}
 
 
 class Told(Silent):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import TINY
 
 from plmrs.config import EvaluateConfig, TrainConfig, TrainerOptions
 from plmrs.devices import Devices
@@ -25,15 +26,7 @@ SHARDING = [
     "deepspeed_stage_3",
     "deepspeed_stage_3_offload",
 ]
-TINY = {
-    "dataset": "small",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_seq_len": 8,
-    "windows": "last",
-    "accelerator": "cpu",
-    "lr": 0.01,
-}
+OPTIONS = {**TINY, "windows": "last", "lr": 0.01}
 TUNED = {
     "input_type": "text+id",
     "plm_last_n_unfreeze": 1,
@@ -63,7 +56,7 @@ def same_weights(one: Path, other: Path) -> None:
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3"])
 def test_shards_train_what_one_process_trains_with_twice_the_batch(place, strategy, start, finish):
     """Without dropout the gradients of two half batches, averaged, are those of the whole."""
-    common = {**TINY, **place, "input_type": "id", "sasrec_hidden_dropout": 0.0, "max_epochs": 2}
+    common = {**OPTIONS, **place, "input_type": "id", "sasrec_hidden_dropout": 0.0, "max_epochs": 2}
     name = f"one-{strategy}"
     train(TrainConfig.from_flat({**common, "batch_size": 16, "name": name}, {"name": "flag"}), Silent())
     said = finish(start({**common, "batch_size": 8, "devices": "0 1", "strategy": strategy, "name": f"two-{strategy}"}))
@@ -75,7 +68,7 @@ def test_shards_train_what_one_process_trains_with_twice_the_batch(place, strate
 
 @pytest.fixture(scope="session")
 def straight(place, tiny_bert, start, finish) -> Path:
-    options = {**TINY, **TUNED, **place, "plm_name": tiny_bert, "devices": "0 1", "strategy": "ddp", "max_epochs": 3}
+    options = {**OPTIONS, **TUNED, **place, "plm_name": tiny_bert, "devices": "0 1", "strategy": "ddp", "max_epochs": 3}
     finish(start({**options, "name": "straight"}))
     return place["runs"] / "straight"
 
@@ -84,7 +77,7 @@ def straight(place, tiny_bert, start, finish) -> Path:
 @pytest.mark.parametrize("strategy", SHARDING)
 def test_a_resumed_run_has_the_curve_of_a_straight_one_with_ddp(place, tiny_bert, straight, strategy, start, finish):
     """With dropout, a block of the PLM, clipping, and steps of several batches."""
-    options = {**TINY, **TUNED, **place, "plm_name": tiny_bert, "devices": "0 1", "strategy": strategy}
+    options = {**OPTIONS, **TUNED, **place, "plm_name": tiny_bert, "devices": "0 1", "strategy": strategy}
     name = f"resumed-{strategy}"
     finish(start({**options, "max_epochs": 1, "name": name}))
     folder = place["runs"] / name
@@ -98,7 +91,7 @@ def test_a_resumed_run_has_the_curve_of_a_straight_one_with_ddp(place, tiny_bert
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3"])
 def test_the_checkpoints_of_shards_are_small_and_evaluated_as_any(place, tiny_bert, strategy, start, finish):
-    options = {**TINY, **TUNED, **place, "plm_name": tiny_bert, "devices": "0 1", "strategy": strategy}
+    options = {**OPTIONS, **TUNED, **place, "plm_name": tiny_bert, "devices": "0 1", "strategy": strategy}
     name = f"evaluated-{strategy}"
     finish(start({**options, "max_epochs": 2, "name": name}))
     folder = place["runs"] / name
@@ -121,7 +114,7 @@ def test_the_checkpoints_of_shards_are_small_and_evaluated_as_any(place, tiny_be
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
 @pytest.mark.parametrize("strategy", ["fsdp_offload", "deepspeed_stage_2", "deepspeed_stage_3_offload"])
 def test_one_process_shards_as_well(place, strategy, precision, start, finish):
-    options = {**TINY, **place, "input_type": "id", "batch_size": 8, "max_epochs": 2, "precision": precision}
+    options = {**OPTIONS, **place, "input_type": "id", "batch_size": 8, "max_epochs": 2, "precision": precision}
     name = f"none-{strategy}-{precision}"
     train(TrainConfig.from_flat({**options, "name": name}, {"name": "flag"}), Silent())
     finish(start({**options, "strategy": strategy, "name": f"alone-{strategy}-{precision}"}))
@@ -131,7 +124,7 @@ def test_one_process_shards_as_well(place, strategy, precision, start, finish):
 
 @pytest.mark.slow
 def test_a_deepspeed_run_goes_on_with_as_many_processes(place, start, finish):
-    options = {**TINY, **place, "input_type": "id", "strategy": "deepspeed_stage_2", "name": "shares"}
+    options = {**OPTIONS, **place, "input_type": "id", "strategy": "deepspeed_stage_2", "name": "shares"}
     finish(start({**options, "devices": "0 1", "max_epochs": 1}))
     alone = start({**place, "resume": "shares", "devices": "0", "max_epochs": 2})
     _, err = alone.communicate(timeout=240)

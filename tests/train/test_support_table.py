@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import TINY
 
 from plmrs.config import TrainConfig
 from plmrs.data.dataset import Dataset, Histories
@@ -19,15 +20,10 @@ from plmrs.train.data import epoch_batches, new_sampling
 from plmrs.train.inputs import training_source
 from plmrs.workspace import Workspace
 
-TINY = {
-    "dataset": "small",
+OPTIONS = {
+    **TINY,
     "input_type": "text",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_n_layers": 1,
-    "sasrec_seq_len": 8,
     "sasrec_hidden_dropout": 0.0,
-    "accelerator": "cpu",
     "max_epochs": 3,
     "batch_size": 16,
     "lr": 3e-3,
@@ -49,7 +45,7 @@ def configured(small_workspace: Workspace, small_dataset: Dataset, make_plm, tmp
             post_norm = {"do_layer_norm_before": False, "word_embed_proj_dim": 16}
             made[family] = str(make_plm(family.removesuffix("-post-norm"), **post_norm if "post" in family else {}))
         places = {"root": small_workspace.root, "runs": tmp_path / "runs", "plm_name": made[family]}
-        return TrainConfig.from_flat({**TINY, **places, **options}, dict.fromkeys(options, "flag"))
+        return TrainConfig.from_flat({**OPTIONS, **places, **options}, dict.fromkeys(options, "flag"))
 
     return make
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny import TINY
 
 from plmrs.config import TrainConfig
 from plmrs.data.dataset import Dataset
@@ -22,16 +23,7 @@ from plmrs.report import Silent
 from plmrs.train.command import train
 from plmrs.workspace import Workspace
 
-TINY = {
-    "dataset": "small",
-    "sasrec_hidden_size": 16,
-    "sasrec_inner_size": 32,
-    "sasrec_n_layers": 1,
-    "sasrec_seq_len": 8,
-    "accelerator": "cpu",
-    "max_epochs": 2,
-    "batch_size": 8,
-}
+OPTIONS = {**TINY, "max_epochs": 2, "batch_size": 8}
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def configured(small_workspace: Workspace, small_dataset: Dataset, tmp_path: Pat
 
     def make(**options) -> TrainConfig:
         places = {"root": small_workspace.root, "runs": tmp_path / "runs"}
-        return TrainConfig.from_flat({**TINY, **places, **options}, dict.fromkeys(options, "flag"))
+        return TrainConfig.from_flat({**OPTIONS, **places, **options}, dict.fromkeys(options, "flag"))
 
     return make
 
