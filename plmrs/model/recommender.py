@@ -124,6 +124,11 @@ class Recommender(nn.Module):
 
         logit(b, t, j) = query(b, t) · candidate(j) - log q(j). Left out of user b's are the items of b's own window,
         the target itself excepted, and repeats of an item.
+
+        Example: a batch of items 4, 7 and 9; user 0 took 4, then 7, user 1 took 7, then 9. Left out, but as a target:
+
+            windows [[4, 7],   ->  [[x, x, .],
+                     [7, 9]]        [., x, x]]
         """
         items, windows = batch.items, batch.windows
         assert items is not None
