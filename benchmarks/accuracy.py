@@ -38,7 +38,7 @@ def main() -> None:
             begun = ["--resume", kind] if run.is_dir() else ["--name", kind, "--input-type", kind, *options]
             plmrs("train", "--dataset", "set", "--plm", "minilm", *begun)
         plmrs("evaluate", kind)
-        found = json.loads((run / "test_metrics.json").read_text())["metrics"]["all"]
+        found = json.loads((run / "test_metrics.json").read_text())["groups"][0]["metrics"]
         rows.update(found)
         trained = json.loads((run / "metrics.json").read_text())
         rows[f"SASRec {kind}"]["minutes"] = trained["seconds"] / 60

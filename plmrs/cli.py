@@ -87,7 +87,10 @@ def train(context: typer.Context) -> None:
 def evaluate(
     context: typer.Context,
     what: Annotated[
-        str | None, typer.Argument(metavar="RUN|CHECKPOINT", help="A run or checkpoint. Default: the run begun last.")
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN|CHECKPOINT", help="Runs or checkpoints of one data set. Default: the run begun last."
+        ),
     ] = None,
 ) -> None:
     """Rank all items for every test user, and measure."""
@@ -97,14 +100,45 @@ def evaluate(
 
 
 @app.command(cls=VerbCommand)
+def recommend(
+    context: typer.Context,
+    what: Annotated[
+        str | None, typer.Argument(metavar="RUN|CHECKPOINT", help="A run or checkpoint. Default: the run begun last.")
+    ] = None,
+) -> None:
+    """Recommend items to users, to a history, and out of new items."""
+    from plmrs.recommend.command import recommend
+
+    context.obj.show(recommend(what, context.meta[CONFIG], context.obj))
+
+
+@app.command(cls=VerbCommand)
+def export(
+    context: typer.Context,
+    what: Annotated[
+        str | None, typer.Argument(metavar="RUN|CHECKPOINT", help="A run or checkpoint. Default: the run begun last.")
+    ] = None,
+) -> None:
+    """Write item vectors, the user encoder and a model card for other programs."""
+    from plmrs.export.command import export
+
+    context.obj.show(export(what, context.meta[CONFIG], context.obj))
+
+
+@app.command(cls=VerbCommand)
 def inspect(
     context: typer.Context,
-    what: Annotated[str | None, typer.Argument(metavar="WHAT", help="A name or path. Default: everything.")] = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WHAT", help="A name or path; several runs are compared. Default: everything."),
+    ] = None,
 ) -> None:
-    """Show what is prepared, cached and trained, or one thing's details."""
+    """Show what is prepared, cached and trained, one thing's details, or what differs between runs."""
     from plmrs.inspect.command import inspect
 
-    context.obj.show(inspect(what, context.meta[CONFIG], context.obj))
+    config = context.meta[CONFIG]
+    context.obj.as_json = config.shown.as_json
+    context.obj.show(inspect(what or [], config, context.obj))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,16 +5,18 @@ standard error. In a log file nothing is shortened and progress is a line now an
 imported when a bar or a table is first drawn in a terminal.
 """
 
+import json
+import math
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from plmrs.errors import UserError
-from plmrs.report import Advance, Cell, Table
+from plmrs.report import Advance, Table, shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -23,6 +25,8 @@ SECONDS_A_LINE = 10.0
 """Plain progress tells how far it is this often."""
 SHORT_BAR = 8
 """Columns of a bar and the spaces beside it, at least."""
+GAP = 2
+"""Spaces between two columns of a table."""
 
 
 class Console:
@@ -30,10 +34,14 @@ class Console:
 
     Args:
         silent: Tell nothing but errors.
+
+    Attributes:
+        as_json: Whether tables are shown as one JSON document; all else then goes to standard error.
     """
 
     def __init__(self, silent: bool = False) -> None:
         self.silent = silent
+        self.as_json = False
         self._warned: set[str] = set()
         self._bars: Bars | None = None
         self._running = 0
@@ -43,7 +51,7 @@ class Console:
 
     def say(self, line: str) -> None:
         """Tell one thing that was found or decided."""
-        self._write(line, sys.stdout)
+        self._write(line, sys.stderr if self.as_json else sys.stdout)
 
     def warn(self, line: str) -> None:
         """Tell one thing the user should look at; the same line is told once."""
@@ -59,7 +67,10 @@ class Console:
         self._write("\n".join(line for line in lines if line), sys.stderr, even_if_silent=True)
 
     def show(self, tables: Sequence[Table]) -> None:
-        """Print tables, an empty line before each."""
+        """Print tables, an empty line before each, or as JSON."""
+        if self.as_json:
+            self._write(json_of(tables), sys.stdout)
+            return
         for table in tables:
             if not self.silent and _is_terminal(sys.stdout):
                 _draw(table)
@@ -187,15 +198,17 @@ def plain_lines(table: Table) -> list[str]:
     return [table.title, *(() if not any(table.columns) else (lines[0], rule)), *lines[1:], *table.notes]
 
 
-def shown(cell: Cell) -> str:
-    """A cell as text: floats with 4 decimals, integers with commas, `-` for nothing."""
-    if cell is None:
-        return "-"
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, float):
-        return f"{cell:.4f}"
-    return f"{cell:,}" if isinstance(cell, int) else cell
+def json_of(tables: Sequence[Table]) -> str:
+    """Tables as one JSON document, `{"tables": [{"title", "columns", "rows", "notes"}]}`, each cell as it is."""
+    return json.dumps({"tables": [_as_fields(table) for table in tables]}, ensure_ascii=False, indent=1)
+
+
+def _as_fields(table: Table) -> dict[str, Any]:
+    # JSON has no NaN and no infinity.
+    rows = [
+        [None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in row] for row in table.rows
+    ]
+    return {"title": table.title, "columns": list(table.columns), "rows": rows, "notes": list(table.notes)}
 
 
 def _is_numeric(table: Table, column: int) -> bool:
@@ -210,16 +223,47 @@ def _draw(table: Table) -> None:
     from rich.text import Text
 
     terminal = Terminal(file=sys.stdout, highlight=False)
-    drawn = Drawn(box=box.SIMPLE_HEAD, show_edge=False, show_header=any(table.columns), pad_edge=False)
-    for column, name in enumerate(table.columns):
-        drawn.add_column(Text(str(name)), justify="right" if _is_numeric(table, column) else "left", overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
+    drawn = Drawn(
+        box=box.SIMPLE_HEAD, show_edge=False, show_header=any(table.columns), pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    widths = fitted(
+        [[str(name) for name in table.columns], *([shown(cell) for cell in row] for row in table.rows)], terminal.width
+    )
+    for column, (name, width) in enumerate(zip(table.columns, widths, strict=True)):
+        justify: Any = "right" if _is_numeric(table, column) else "left"
+        drawn.add_column(Text(str(name)), justify=justify, overflow="fold", width=width)
+    for number, row in enumerate(table.rows):
+        styles = ("bold" if (number, column) in table.bold else "" for column in range(len(row)))
+        drawn.add_row(*(Text(shown(cell), style=style) for cell, style in zip(row, styles, strict=True)))
     terminal.print()
     terminal.print(Text(table.title, style="bold"))
-    terminal.print(drawn)
+    if table.columns:
+        terminal.print(drawn)
     for note in table.notes:
         terminal.print(Text(note, style="dim"))
+
+
+def fitted(rows: Sequence[Sequence[str]], most: int) -> list[int]:
+    """Widths of columns that fit a line of `most` characters, two between each.
+
+    The widest is made narrower first. No word is broken before all that can be broken between words are, but for words
+    of more than a third of the line.
+    """
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    longest = [max((len(word) for cell in column for word in cell.split()), default=1) for column in columns]
+    words = [min(length, most // 3) for length in longest]
+    room = most - GAP * (len(columns) - 1)
+    while (over := sum(widths) - room) > 0:
+        candidates = [n for n, width in enumerate(widths) if width > words[n]] or range(len(widths))
+        widest = max(candidates, key=widths.__getitem__)
+        if widths[widest] <= 1:
+            break
+        # Down to the next one at once, so that a wide cell does not cost a step a character.
+        floor = max(words[widest] if widths[widest] > words[widest] else 1, widths[widest] - over)
+        below = max((widths[n] for n in candidates if widths[n] < widths[widest]), default=floor)
+        widths[widest] = max(floor, min(below, widths[widest] - 1))
+    return widths
 
 
 def _new_bars() -> "Bars":

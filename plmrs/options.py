@@ -35,7 +35,7 @@ class Option:
 
     key: str
     flags: tuple[str, ...]
-    kind: Literal["value", "numbers", "switch"]
+    kind: Literal["value", "numbers", "words", "switch"]
     metavar: str
     help: str
     panel: str | None = None
@@ -68,15 +68,16 @@ def _option(key: str, field: Any, panel: str) -> Option:
     member, _ = value_type(get_args(core)[0] if several else core)
     names = {int: "INT", float: "FLOAT", Path: "PATH"}
     metavar = "|".join(map(str, choices(field.annotation))) or names.get(member, "TEXT")
+    words = several and extra["words"]
     if several:
-        metavar += " ..." if member is int else ",..."
+        metavar += " ..." if member is int or words else ",..."
     default = field.default
     if isinstance(default, tuple):
         default = " ".join(map(str, default))
     return Option(
         key,
         (flag(key), *extra["aliases"]),
-        "switch" if core is bool else "numbers" if several and member is int else "value",
+        "switch" if core is bool else "words" if words else "numbers" if several and member is int else "value",
         f"[{metavar}]" if extra["bare"] else metavar,
         field.description,
         panel,
@@ -212,6 +213,11 @@ def _spelled(option: Option, name: str, value: str | None, rest: list[str]) -> s
         if option.kind == "numbers" and _NUMBERS.fullmatch(value):
             while rest and _NUMBERS.fullmatch(rest[0]):
                 value += f" {rest.pop(0)}"
+        elif option.kind == "words":
+            from plmrs.section import BETWEEN_WORDS
+
+            while rest and not _OPTION.match(rest[0]):
+                value += BETWEEN_WORDS + rest.pop(0)
     return f"{option.flags[0]}={value}"
 
 

@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from plmrs.config import EvaluateConfig, InspectConfig, PreinferConfig, PrepareConfig, TrainConfig, VerbConfig
+from plmrs.config import (
+    EvaluateConfig,
+    ExportConfig,
+    InspectConfig,
+    PreinferConfig,
+    PrepareConfig,
+    RecommendConfig,
+    TrainConfig,
+    VerbConfig,
+)
 from plmrs.errors import UserError
 from plmrs.section import choices
 
@@ -20,6 +29,8 @@ CONFIGS: dict[str, type[VerbConfig]] = {
     "preinfer": PreinferConfig,
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "recommend": RecommendConfig,
+    "export": ExportConfig,
     "inspect": InspectConfig,
 }
 """The configuration of each subcommand, in the order they are used."""

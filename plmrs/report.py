@@ -1,6 +1,6 @@
 """How library code tells what it does and found, without printing: a progress protocol and tables as data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -52,10 +52,23 @@ Cell = str | int | float | None
 class Table:
     """A table to show: `rows` in reading order, a cell a column; floats are shown with 4 decimals, ints with commas.
 
-    `notes` are lines below the table, such as the protocol a number was measured under.
+    `notes` are lines below the table, such as the protocol a number was measured under. `bold` are the places, (row,
+    column) from 0, that stand out.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = field(default=())
+    bold: Collection[tuple[int, int]] = field(default=())
+
+
+def shown(cell: Cell) -> str:
+    """A cell as text: floats with 4 decimals, integers with commas, `-` for nothing."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float):
+        return f"{cell:.4f}"
+    return f"{cell:,}" if isinstance(cell, int) else cell

@@ -12,9 +12,18 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
+BETWEEN_WORDS = "\x1f"
+"""What separates the words of an option that takes them as they stand: a character that no id has."""
+
 
 def option(
-    default: Any, description: str, *aliases: str, env: str | None = None, bare: str | None = None, auto: bool = False
+    default: Any,
+    description: str,
+    *aliases: str,
+    env: str | None = None,
+    bare: str | None = None,
+    auto: bool = False,
+    words: bool = False,
 ) -> Any:
     """A field that is an option.
 
@@ -25,8 +34,9 @@ def option(
         env: The environment variable that gives its default.
         bare: The value it takes when its flag stands alone.
         auto: Whether `auto` is a value of its own, where it would else mean none.
+        words: Whether its values are words of the command line as they stand, spaces and commas in them included.
     """
-    extra: dict[str, Any] = {"aliases": list(aliases), "env": env, "bare": bare, "auto": auto}
+    extra: dict[str, Any] = {"aliases": list(aliases), "env": env, "bare": bare, "auto": auto, "words": words}
     return Field(default, description=description, json_schema_extra=extra)
 
 
@@ -73,6 +83,8 @@ def choices(annotation: Any) -> tuple[str, ...]:
 def spoken(value: Any, field: FieldInfo) -> Any:
     """The value a person means who writes `value` for `field` on a command line or in a YAML file."""
     kind, optional = value_type(field.annotation)
+    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("words") and isinstance(value, str):
+        return value.split(BETWEEN_WORDS)
     if optional and isinstance(value, str) and value.strip().lower() in {"none", "auto"}:
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         if value.strip().lower() == "none" or not ("auto" in (*choices(kind), extra.get("bare")) or extra.get("auto")):

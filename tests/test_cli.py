@@ -25,7 +25,7 @@ def verbs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
     def put(does: Callable[..., list[Table]] = lambda *_: []) -> list[Any]:
         calls: list[Any] = []
-        for name in ("prepare", "preinfer", "train", "evaluate", "inspect"):
+        for name in ("prepare", "preinfer", "train", "evaluate", "recommend", "export", "inspect"):
 
             def verb(*given: Any, name: str = name) -> list[Table]:
                 calls.append((name, *given))
@@ -49,29 +49,47 @@ def child(*arguments: str, code: str = "sys.exit(main())", **environment: str) -
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
 
 
-def test_the_five_command_lines_parse_exactly_so(verbs: Callable[..., list[Any]]) -> None:
+def test_the_command_lines_parse_exactly_so(verbs: Callable[..., list[Any]]) -> None:
     calls = verbs()
     for line in (
         "prepare MIND_small",
         "preinfer --devices 0 1",
         "train --plm facebook/opt-1.3b",
         "evaluate checkpoint",
+        "recommend checkpoint -k 5",
+        "export checkpoint",
         "inspect",
     ):
         assert main(line.split()) == 0
-    assert [call[0] for call in calls] == ["prepare", "preinfer", "train", "evaluate", "inspect"]
+    verbs_called = [call[0] for call in calls]
+    assert verbs_called == ["prepare", "preinfer", "train", "evaluate", "recommend", "export", "inspect"]
     assert calls[0][1] == "MIND_small"
     assert calls[1][1].device.devices == (0, 1)
     assert calls[2][1].plm.plm_name == "facebook/opt-1.3b"
-    assert calls[3][1] == "checkpoint"
-    assert calls[4][1] is None
+    assert calls[3][1] == ["checkpoint"]
+    assert calls[4][1] == calls[5][1] == "checkpoint"
+    assert calls[4][2].wanted.topk == 5
+    assert calls[6][1] == []
+
+
+def test_ids_are_taken_as_they_stand(verbs: Callable[..., list[Any]]) -> None:
+    calls = verbs()
+    assert main(["recommend", "run", "--history", "007", "a b", "c,d", "-5", "é", "--topk", "3"]) == 0
+    assert main(["recommend", "--history=--x", "run"]) == 0
+    assert main(["recommend", "--users", "1,2"]) == 0
+    assert calls[0][1] == "run"
+    assert calls[0][2].wanted.history == ("007", "a b", "c,d", "-5", "é")
+    assert calls[0][2].wanted.topk == 3
+    assert calls[1][1:2] == ("run",)
+    assert calls[1][2].wanted.history == ("--x",)
+    assert calls[2][2].wanted.users == ("1,2",)
 
 
 def test_arguments_may_stand_anywhere(verbs: Callable[..., list[Any]]) -> None:
     calls = verbs()
     assert main(["evaluate", "--devices", "0", "1", "run", "--topk-list", "5"]) == 0
     assert main(["prepare"]) == 0
-    assert calls[0][1] == "run"
+    assert calls[0][1] == ["run"]
     assert calls[0][2].device.devices == (0, 1)
     assert calls[1][1] is None
 
@@ -196,7 +214,7 @@ def test_an_interrupt_that_lightning_caught_is_one_too(
     [
         ("trian", "Error: No such command 'trian'. Did you mean 'train'?", "`plmrs --help`"),
         ("--verison", "Error: No such option: --verison", "`plmrs --help`"),
-        ("inspect a b", "Error: Got unexpected extra argument", "`plmrs inspect --help`"),
+        ("export a b", "Error: Got unexpected extra argument", "`plmrs export --help`"),
         ("train --sasrec-seq-len x", "Error: --sasrec-seq-len: 'x' is not a whole number.", "It sets: "),
         ("train --seqlen 5", "Error: plmrs train has no option --seqlen.", "--sasrec-seq-len?"),
     ],
@@ -259,7 +277,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert "evaluate" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", ["prepare", "preinfer", "train", "evaluate", "inspect"])
+@pytest.mark.parametrize("verb", ["prepare", "preinfer", "train", "evaluate", "recommend", "export", "inspect"])
 def test_help_shows_options_in_panels(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What the console writes, in a log file and in a terminal."""
 
 import io
+import json
 import re
 from contextlib import suppress
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from plmrs import console as console_module
-from plmrs.console import Console, plain_lines, shown
+from plmrs.console import Console, fitted, plain_lines, shown
 from plmrs.errors import UserError
 from plmrs.report import Silent, Table
 
@@ -240,3 +241,44 @@ def test_a_narrow_terminal_shows_the_note_before_the_count(terminal: Terminal) -
     drawn = terminal.getvalue().rpartition("Training:")[0]
     assert note in drawn
     assert "3/12,000" not in drawn
+
+
+def test_tables_as_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    console.as_json = True
+    console.say("Something was found.")
+    with console.track("Reading", 2, "files") as advance:
+        advance(2)
+    console.show([TABLE, Table("Odd", ["", "x"], [["ü", float("nan")]])])
+    out, err = capsys.readouterr()
+    first, second = json.loads(out)["tables"]
+    assert first["rows"] == [["text", 0.123456, 12345, None], ["a much longer [name]", 1.0, 7, "best"]]
+    assert (first["title"], first["columns"], first["notes"]) == (TABLE.title, TABLE.columns, TABLE.notes)
+    assert second["rows"] == [["ü", None]]
+    assert "Something was found." in err
+    assert "Reading: 2 files" in err
+
+
+def test_columns_that_fit_are_as_wide_as_their_widest_cell() -> None:
+    assert fitted([["a", "bcd"], ["efgh", ""]], 80) == [4, 3]
+
+
+def test_columns_are_broken_between_words_first() -> None:
+    rows = [["val NDCG@10", "state"], ["0.1", "unfinished"]]
+    assert fitted(rows, 20) == [8, 10]
+    assert fitted(rows, 19) == [7, 10]
+
+
+def test_a_long_word_is_broken_before_short_words_beside_it() -> None:
+    widths = fitted([["tokens kept of a text", "sha256:" + 64 * "f"]], 80)
+    assert widths == [21, 57]
+    assert sum(fitted([["a" * 50, "b" * 50, "c"]], 40)) == 36
+
+
+def test_the_best_numbers_are_bold_in_a_terminal_only(terminal: Terminal) -> None:
+    table = Table("Metrics", ["model", "HR@10"], [["text", 0.25], ["id", 0.5]], bold={(1, 1)})
+    Console().show([table])
+    drawn = terminal.getvalue()
+    assert re.search(r"\x1b\[1m *0\.5000\x1b\[0m", drawn)
+    assert not re.search(r"\x1b\[1m *0\.2500", drawn)
+    assert "\x1b" not in "".join(plain_lines(table))

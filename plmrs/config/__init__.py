@@ -4,12 +4,11 @@ A field is one flag (`--sasrec-seq-len`), one YAML key (`sasrec_seq_len`), one l
 unique within a verb, so a configuration is one flat mapping. A verb's configuration is a bundle of sections.
 """
 
-from typing import ClassVar, Literal
-
-from pydantic import ByteSize
+from typing import ClassVar
 
 from plmrs.config.data import DatasetOptions, DemoOptions, FilterOptions, RawOptions, SplitOptions
-from plmrs.config.kinds import Positive
+from plmrs.config.evaluation import EvaluateOptions, RankingOptions, ResultOptions
+from plmrs.config.inspection import InspectOptions
 from plmrs.config.machine import DeviceOptions, NodeOptions, WorkspaceOptions
 from plmrs.config.plm import (
     BoundaryOptions,
@@ -20,8 +19,9 @@ from plmrs.config.plm import (
     PromptOptions,
     TuningOptions,
 )
-from plmrs.config.training import EvaluateOptions, LossOptions, ModelOptions, OptimiserOptions, TrainerOptions
-from plmrs.section import Bundle, Section, option
+from plmrs.config.recommendation import ExportOptions, NewItemOptions, RecommendOptions
+from plmrs.config.training import LossOptions, ModelOptions, OptimiserOptions, TrainerOptions
+from plmrs.section import Bundle
 
 __all__ = [
     "BoundaryOptions",
@@ -31,11 +31,14 @@ __all__ = [
     "DeviceOptions",
     "EvaluateConfig",
     "EvaluateOptions",
+    "ExportConfig",
+    "ExportOptions",
     "FilterOptions",
     "InspectConfig",
     "InspectOptions",
     "LossOptions",
     "ModelOptions",
+    "NewItemOptions",
     "NodeOptions",
     "OptimiserOptions",
     "PlmOptions",
@@ -44,7 +47,11 @@ __all__ = [
     "PreinferOptions",
     "PrepareConfig",
     "PromptOptions",
+    "RankingOptions",
     "RawOptions",
+    "RecommendConfig",
+    "RecommendOptions",
+    "ResultOptions",
     "SplitOptions",
     "TrainConfig",
     "TrainerOptions",
@@ -52,22 +59,6 @@ __all__ = [
     "VerbConfig",
     "WorkspaceOptions",
 ]
-
-
-class InspectOptions(Section):
-    """What `inspect` shows, and does to a cache."""
-
-    panel = "What is shown"
-    plot: bool = option(False, "Also draw a data set's distributions as PNG files, into its folder.")
-    verify: bool = option(False, "Compare every unit of a cache with its checksums, and recompute some of its texts.")
-    repair: bool = option(False, "Make again what is damaged or missing in a cache, and nothing else.")
-    max_memory: ByteSize | None = option(
-        None, "Memory for a PLM, as in 8GiB: how many of its blocks are held at once. Default: what the device has."
-    )
-    precision: Literal["auto", "32", "bf16", "fp16"] = option(
-        "auto", "Weights and states a PLM is reckoned with; auto: bf16 where the device computes in it, else 32."
-    )
-    tokenized_len: Positive = option(15, "Tokens a text that a PLM's bytes on disk are reckoned with.")
 
 
 class VerbConfig(Bundle):
@@ -121,6 +112,23 @@ class EvaluateConfig(VerbConfig):
     """Options of `plmrs evaluate`."""
 
     protocol: EvaluateOptions = EvaluateOptions()
+    ranking: RankingOptions = RankingOptions()
+    results: ResultOptions = ResultOptions()
+    device: DeviceOptions = DeviceOptions()
+
+
+class RecommendConfig(VerbConfig):
+    """Options of `plmrs recommend`."""
+
+    wanted: RecommendOptions = RecommendOptions()
+    new: NewItemOptions = NewItemOptions()
+    device: DeviceOptions = DeviceOptions()
+
+
+class ExportConfig(VerbConfig):
+    """Options of `plmrs export`."""
+
+    parts: ExportOptions = ExportOptions()
     device: DeviceOptions = DeviceOptions()
 
 

@@ -1,4 +1,4 @@
-"""The recommender, its training and its evaluation."""
+"""The recommender and its training."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -128,11 +128,3 @@ class TrainerOptions(Section):
     @classmethod
     def _spell_mixed(cls, value: Any) -> Any:
         return f"{value}-mixed" if str(value) in ("bf16", "16") else value
-
-
-class EvaluateOptions(Section):
-    """Full ranking."""
-
-    panel = "Protocol"
-    topk_list: Annotated[tuple[Positive, ...], Field(min_length=1)] = option((5, 10, 20), "Cut-offs k of the metrics.")
-    mask_seen: bool = option(True, "Rank without the user's earlier items.")

@@ -102,6 +102,16 @@ class Dataset:
         """Users."""
         return int(self._users.num_rows)
 
+    @property
+    def item_table(self) -> pa.Table:
+        """Columns item_id, text, count and, where the source has them, category; row i is item i + 1. Memory-mapped."""
+        return self._items
+
+    @property
+    def user_column(self) -> pa.ChunkedArray:
+        """The source's ids of the users, memory-mapped."""
+        return self._users.column("user_id")
+
     def item_ids(self) -> list[str]:
         """The source's ids of items 1…n."""
         return self._items.column("item_id").to_pylist()  # type: ignore[no-any-return]

@@ -1,152 +1,181 @@
-"""plmrs evaluate: a run's full ranking on the test targets, beside rows to compare with, the protocol beneath."""
+"""plmrs evaluate: runs' full ranking of held-out targets, beside rows to compare with, the protocol beneath."""
 
 import datetime
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from plmrs import __version__
-from plmrs.cache.store import Cache
 from plmrs.config import EvaluateConfig
-from plmrs.data.dataset import Dataset, Histories
-from plmrs.data.splits import HeldOut, Split, split_of, training_counts
+from plmrs.data.dataset import Dataset
+from plmrs.data.splits import HeldOut, split_of, training_counts
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
-from plmrs.evaluate.baselines import by_co_occurrence, by_last_item, by_popularity, item_similarity, unit_rows
-from plmrs.model.load import load_run
-from plmrs.model.ranking import mask_seen, metrics, target_ranks
-from plmrs.model.run import TEST_METRICS, open_run
-from plmrs.report import Advance, Progress, Table
+from plmrs.evaluate.candidates import Candidates, candidates_of
+from plmrs.evaluate.groups import groups_of
+from plmrs.evaluate.lists import list_metrics
+from plmrs.evaluate.measure import measured, of_methods
+from plmrs.evaluate.methods import Method, baselines
+from plmrs.evaluate.output import output_paths, write_output, write_per_user
+from plmrs.evaluate.processes import rank_in_processes
+from plmrs.evaluate.protocol import protocol_of
+from plmrs.evaluate.rank import Ranked, Task, rank
+from plmrs.evaluate.report.write import check_report, write_report
+from plmrs.evaluate.runs import models_of, named, row_name
+from plmrs.evaluate.significance import Pair, compare
+from plmrs.evaluate.tables import tables_of
+from plmrs.model.run import Run, open_run
+from plmrs.report import Progress, Table
 from plmrs.workspace import write_json
 
-SCORE_BYTES = 128 * 2**20
-"""Size of the scores held at once; it decides how many users are ranked together."""
-
-Scores = Callable[[Histories], Iterator[Tensor]]
-"""Gives the scores of all items for some users at a time: [users, items], in the users' order."""
+METRICS = "{}_metrics.json"
+FORMAT = 2
+"""Of `test_metrics.json` and `val_metrics.json`."""
 
 
-def evaluate(what: str | None, config: EvaluateConfig, progress: Progress) -> list[Table]:
-    """Rank the test target of every test user among all items, by a run's model and by methods without training.
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation works on.
+
+    Attributes:
+        runs: By the name of their row.
+        dataset: What all of them were trained on.
+        counts: Interactions of each item in training. [items]
+        users: Whose targets are ranked.
+        candidates: What they are ranked among.
+        protocol: What the numbers depend on.
+    """
+
+    runs: dict[str, Run]
+    dataset: Dataset
+    counts: NDArray[np.int64]
+    users: HeldOut
+    candidates: Candidates
+    protocol: dict[str, str]
+
+
+def evaluate(what: str | Sequence[str] | None, config: EvaluateConfig, progress: Progress) -> list[Table]:
+    """Rank the target of every held-out user, by runs' models and by methods without training.
 
     Args:
-        what: A run's name or folder, or a checkpoint's file or folder; None is the run begun last.
-        config: Cut-offs, masking, devices.
+        what: Runs by name or folder, or checkpoints by file or folder; none is the run begun last.
+        config: Protocol, devices, files to write.
         progress: Where it tells what it does.
 
     Returns:
-        Metrics over all test users and, where there are any, over those whose target training never saw.
+        Metrics of all users, of groups of them, of the lists, and where there are several runs how they differ.
 
     Raises:
-        UserError: there is no such run, or what it was trained on is gone or has changed.
+        UserError: there is no such run, what it was trained on is gone or has changed, runs were trained on different
+            data sets, or an option does not fit.
     """
+    paths = output_paths(config.results)
+    check_report(config.results)
     accelerator, ids = resolve_devices(config.device)
-    if len(ids) > 1:
-        raise UserError("plmrs evaluate ranks on one device.", f"Name one, as in --devices {ids[0]}.")
-    device = torch.device("cpu" if accelerator == "cpu" else f"cuda:{ids[0]}")
+    devices = [torch.device("cpu" if accelerator == "cpu" else f"cuda:{number}") for number in ids]
     workspace = config.workspace.open()
-    run = open_run(workspace, what)
-    model, dataset, cache = load_run(workspace, run)
-    progress.say(f"Run {run.name} ({run.weights.name}) on {dataset.name}.")
-    model = model.to(device)
-    split = split_of(dataset)
-    counts = training_counts(split.train, dataset.n_items)
-    users_at_once = max(1, SCORE_BYTES // (4 * dataset.n_items))
-    ranked: dict[str, NDArray[np.int64]] = {}
-    methods: dict[str, Scores] = {
-        f"SASRec {run.config.model.input_type}": partial(model.scores, users_at_once=users_at_once),
-        **_baselines(split.train, counts, cache, run.config.cached.pooling_method, users_at_once),
-    }
-    with progress.track("Ranking", len(methods) * len(split.test), "users") as advance:
-        for name, scores in methods.items():
-            ranked[name] = _ranks(scores, split.test, config.protocol.mask_seen, advance)
+    wanted: Sequence[str | None] = [what] if isinstance(what, str) else list(what or []) or [None]
+    runs = named([open_run(workspace, each) for each in wanted])
+    models, cosines, dataset = models_of(workspace, runs, devices[0], progress)
+    evaluated = _evaluated(runs, dataset, config)
+    methods = {**models, **baselines(split_of(dataset).train, evaluated.counts, cosines)}
+    task = _task(evaluated, methods, config)
+    ranked = _ranked(task, devices, progress)
 
-    cold = counts[split.test.targets - 1] == 0
-    groups = {"all": np.ones_like(cold), "never in training": cold}
-    topk = config.protocol.topk_list
-    found = {
-        group: {name: metrics(ranks[users], topk) for name, ranks in ranked.items()}
-        for group, users in groups.items()
-        if users.any()
-    }
-    protocol = _protocol(dataset, split, counts, config)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    result = {
-        "run": run.name,
-        "weights": str(run.weights),
-        "plmrs": __version__,
-        "evaluated": now,
-        "protocol": protocol,
-        "users": {group: int(users.sum()) for group, users in groups.items()},
-        "metrics": found,
-    }
-    write_json(run.folder / TEST_METRICS, result)
-    notes = [f"{key}: {value}" for key, value in protocol.items()]
-    titles = {
-        "all": f"Test metrics of {run.name} on {dataset.name}",
-        "never in training": f"The {int(cold.sum()):,} users whose target training never saw",
-    }
-    tables = [_table(titles[group], methods_found) for group, methods_found in found.items()]
-    last = tables[-1]
-    tables[-1] = Table(last.title, last.columns, last.rows, [*notes, f"written to {run.folder / TEST_METRICS}"])
+    pairs = compare({name: ranked[name].ranks for name in runs}) if len(runs) > 1 else []
+    content = _content(evaluated, ranked, pairs, config)
+    for name, run in runs.items():
+        _write_of_run(name, run, content)
+    drawn = write_report(config.results, content, runs, dataset, evaluated.counts, task, devices[0])
+    notes = [f"{key}: {value}" for key, value in evaluated.protocol.items()]
+    if pairs:
+        notes.append("p: two-sided randomisation test on each user's NDCG@10; Holm: corrected for the number of pairs")
+    places = [str(run.folder / METRICS.format(config.ranking.split)) for run in runs.values()]
+    places += [str(path) for path in paths] + ([config.results.per_user] if config.results.per_user else [])
+    places += [str(path) for path in drawn]
+    notes.append(f"written to {', '.join(places)}")
+    of_what = "Test" if config.ranking.split == "test" else "Validation"
+    title = f"{of_what} metrics of {', '.join(run.name for run in runs.values())} on {dataset.name}"
+    tables = tables_of(title, content, pairs, notes)
+    for path in paths:
+        write_output(path, content, tables)
+    if config.results.per_user is not None:
+        own = {name: ranked[name].ranks for name in runs}
+        write_per_user(Path(config.results.per_user), own, evaluated.users, dataset)
     return tables
 
 
-def _baselines(
-    train: Histories, counts: NDArray[np.int64], cache: Cache | None, pooling: str, users_at_once: int
-) -> dict[str, Scores]:
-    """Methods to compare with; the cosine of PLM vectors only where the run has a cache of them."""
-
-    def chunked(score: Callable[[Histories], NDArray[np.float32]], inputs: Histories) -> Iterator[Tensor]:
-        for first in range(0, len(inputs), users_at_once):
-            yield torch.from_numpy(score(inputs.take(slice(first, first + users_at_once))))
-
-    found: dict[str, Scores] = {"popularity": partial(chunked, lambda inputs: by_popularity(counts, len(inputs)))}
-    pooling = "mean" if pooling == "mean_last" else pooling
-    if cache is not None and pooling in cache.arrays:
-        vectors = unit_rows(cache.read(pooling))
-        found["cosine to the last item"] = partial(chunked, lambda inputs: by_last_item(inputs, vectors))
-    similarity = item_similarity(train, len(counts))
-    found["ItemKNN, decayed history"] = partial(chunked, lambda inputs: by_co_occurrence(inputs, similarity))
-    return found
-
-
-def _ranks(scores: Scores, test: HeldOut, masked: bool, advance: Advance) -> NDArray[np.int64]:
-    """The rank of each user's test target. [users]"""
-    ranks: list[Tensor] = []
-    done = 0
-    with torch.inference_mode():
-        for chunk in scores(test.inputs):
-            users = test.take(slice(done, done + len(chunk)))
-            target = torch.from_numpy(users.targets.astype(np.int64) - 1).to(chunk.device)
-            if masked:
-                mask_seen(chunk, users.inputs, target)
-            ranks.append(target_ranks(chunk, target).cpu())
-            done += len(chunk)
-            advance(len(chunk))
-    return torch.cat(ranks).numpy()
+def _evaluated(runs: dict[str, Run], dataset: Dataset, config: EvaluateConfig) -> Evaluated:
+    """Whose targets are ranked among what."""
+    split = split_of(dataset)
+    counts = training_counts(split.train, dataset.n_items)
+    held_out = split.test if config.ranking.split == "test" else split.val
+    candidates = candidates_of(config.ranking.candidates, dataset, counts)
+    users = held_out
+    if candidates.allowed is not None:
+        users = held_out.take(np.flatnonzero(candidates.allowed[held_out.targets - 1]))
+    if not len(users):
+        raise UserError(
+            f"--candidates {config.ranking.candidates}: the target of none of {len(held_out):,} users is among them.",
+            "Name items that users took.",
+        )
+    protocol = protocol_of(config, dataset, split.rule, len(users), len(held_out), candidates.told)
+    return Evaluated(runs, dataset, counts, users, candidates, protocol)
 
 
-def _protocol(dataset: Dataset, split: Split, counts: NDArray[np.int64], config: EvaluateConfig) -> dict[str, Any]:
-    """What a number depends on, to be printed with it."""
-    users = f"{len(split.test):,}" + ("" if len(split.test) == dataset.n_users else f" of {dataset.n_users:,}")
+def _task(evaluated: Evaluated, methods: dict[str, Method], config: EvaluateConfig) -> Task:
+    allowed = evaluated.candidates.allowed
+    return Task(
+        methods,
+        evaluated.users,
+        evaluated.dataset.n_items,
+        config.protocol.mask_seen,
+        None if allowed is None else ~allowed,
+        max(config.protocol.topk_list),
+        int(config.ranking.memory),
+    )
+
+
+def _ranked(task: Task, devices: Sequence[torch.device], progress: Progress) -> dict[str, Ranked]:
+    """Rank by every method, on one device or several."""
+    with progress.track("Ranking", len(task.methods) * len(task.users), "users") as advance:
+        if len(devices) > 1:
+            return rank_in_processes(task, devices, advance)
+        return rank(task, devices[0], advance)
+
+
+def _content(
+    evaluated: Evaluated, ranked: dict[str, Ranked], pairs: Sequence[Pair], config: EvaluateConfig
+) -> dict[str, Any]:
+    """All that was found, as `--output FILE.json` has it."""
+    topk = sorted(set(config.protocol.topk_list))
+    groups = groups_of(evaluated.users, evaluated.counts, evaluated.dataset)
+    allowed = evaluated.candidates.allowed
     return {
-        "split": split.rule,
-        "users": f"{users}, each counted once",
-        "candidates": f"all {dataset.n_items:,} items ({int((counts == 0).sum()):,} never in training)",
-        "seen items": "masked, except the target" if config.protocol.mask_seen else "not masked",
-        "ties": "against the model",
-        "data": f"{dataset.name} {dataset.fingerprint}",
+        "format": FORMAT,
+        "plmrs": __version__,
+        "evaluated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "split": config.ranking.split,
+        "protocol": evaluated.protocol,
+        "runs": {name: {"run": run.name, "weights": str(run.weights)} for name, run in evaluated.runs.items()},
+        "methods": list(ranked),
+        "groups": measured(groups, ranked, topk, config.ranking.bootstrap),
+        "lists": {name: list_metrics(each.shown, evaluated.counts, allowed, topk[-1]) for name, each in ranked.items()},
+        "significance": [
+            {"runs": [p.first, p.second], "NDCG@10": p.difference, "p": p.p, "p_holm": p.adjusted} for p in pairs
+        ],
     }
 
 
-def _table(title: str, found: dict[str, dict[str, float]]) -> Table:
-    names = list(next(iter(found.values())))
-    # HR, NDCG, MRR each at all k, as papers print them
-    names.sort(key=lambda name: ["HR", "NDCG", "MRR"].index(name.split("@")[0]))
-    return Table(title, ["method", *names], [[method, *(row[name] for name in names)] for method, row in found.items()])
+def _write_of_run(name: str, run: Run, content: dict[str, Any]) -> None:
+    """Leave a run's part of what was found in its folder, as if it had been evaluated alone."""
+    others = [each for each in content["methods"] if each not in content["runs"]]
+    own = of_methods(content, {name: row_name(run), **{each: each for each in others}})
+    kept = {key: value for key, value in own.items() if key not in {"format", "runs", "significance"}}
+    path = run.folder / METRICS.format(content["split"])
+    write_json(path, {"format": FORMAT, **content["runs"][name], **kept})

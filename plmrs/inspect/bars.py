@@ -34,3 +34,21 @@ def even(values: NDArray[np.integer], most: int) -> NDArray[np.int64]:
     """
     least, span = int(values.min()), int(np.ptp(values)) + 1
     return np.bincount((values - least) // -(-span // most))
+
+
+def sparkline(values: NDArray[np.floating], most: int = 40) -> str:
+    """A curve as bars, the least value the lowest and the largest the highest; a blank for what is no number.
+
+    More than `most` values are drawn as the means of stretches of them.
+
+    Example: `[6.0, 3.0, 2.0, 2.5]` gives `█▃▁▂`.
+    """
+    if len(values) > most:
+        values = np.array([stretch.mean() for stretch in np.array_split(values, most)])
+    known = values[np.isfinite(values)]
+    least, span = (float(known.min()), float(np.ptp(known))) if len(known) else (0.0, 0.0)
+    top = len(BLOCKS) - 1
+    return "".join(
+        BLOCKS[round(top * (value - least) / span) if span else 0] if np.isfinite(value) else " "
+        for value in values.tolist()
+    )

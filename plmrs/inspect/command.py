@@ -1,6 +1,6 @@
 """plmrs inspect: what is prepared, cached and trained, the details of one of them, and whether a cache is sound."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from plmrs.cache.find import open_cache
@@ -11,11 +11,15 @@ from plmrs.data.dataset import MANIFEST as DATASET_MANIFEST
 from plmrs.data.dataset import open_dataset, prepared_names
 from plmrs.errors import UserError
 from plmrs.inspect.cache import cache_tables
+from plmrs.inspect.checkpoint import checkpoint_tables, is_checkpoint
+from plmrs.inspect.compare import compared
 from plmrs.inspect.dataset import dataset_tables
 from plmrs.inspect.lists import lists
 from plmrs.inspect.plm import plm_tables, without_flag
 from plmrs.inspect.repair import repaired
 from plmrs.inspect.run import run_tables
+from plmrs.inspect.sort import sorted_tables
+from plmrs.inspect.vectors import neighbour_tables, vector_tables
 from plmrs.inspect.verify import verified
 from plmrs.model.run import open_run, run_names
 from plmrs.origins import did_you_mean
@@ -23,31 +27,54 @@ from plmrs.plm.checkpoint import ALIAS, Plm, find_configuration
 from plmrs.report import Progress, Table
 from plmrs.workspace import PARTIAL, Workspace
 
+ASKED = {
+    "plot": "draws a data set",
+    "verify": "checks a cache",
+    "repair": "mends a cache",
+    "neighbours": "looks into a cache",
+}
+"""What is asked of one thing alone."""
 
-def inspect(what: str | None, config: InspectConfig, progress: Progress) -> list[Table]:
-    """What a workspace holds, or one thing's details.
+
+def inspect(what: Sequence[str], config: InspectConfig, progress: Progress) -> list[Table]:
+    """What a workspace holds, one thing's details, or what differs between runs.
 
     Args:
-        what: A data set's, run's or cache's name or path, a cache's fingerprint, or a PLM's name or folder; None lists
-            all.
+        what: A data set's, run's or cache's name or path, a cache's fingerprint, a file of weights, or a PLM's name or
+            folder; several runs to compare; nothing lists all.
         config: The workspace, and what is shown of the thing or done to it.
         progress: Where it tells what it finds.
 
     Raises:
-        UserError: nothing is called so, or it is damaged.
+        UserError: nothing is called so, it is damaged, or several are named that are not all runs.
     """
     workspace, options = config.workspace.open(), config.shown
-    if what is None:
-        for flag, kind in (("plot", "draws a data set"), ("verify", "checks a cache"), ("repair", "mends a cache")):
-            if getattr(options, flag):
-                raise UserError(f"--{flag} {kind}: which one?", f"Name it: `plmrs inspect NAME --{flag}`.")
-        return lists(workspace, progress)
+    if not what:
+        tables = _all(workspace, options, progress)
+    elif len(what) == 1:
+        tables = _details(what[0], workspace, options, progress)
+    else:
+        tables = _comparison(what, workspace, options)
+    return tables if options.sort is None else sorted_tables(tables, options.sort)
+
+
+def _all(workspace: Workspace, options: InspectOptions, progress: Progress) -> list[Table]:
+    for flag, kind in ASKED.items():
+        if getattr(options, flag):
+            raise UserError(f"--{flag} {kind}: which one?", f"Name it: `plmrs inspect NAME --{flag}`.")
+    return lists(workspace, progress)
+
+
+def _details(what: str, workspace: Workspace, options: InspectOptions, progress: Progress) -> list[Table]:
     dataset = _dataset(what, workspace)
     if dataset is not None:
         _refuse(what, "a data set", options)
         return dataset_tables(open_dataset(*dataset), options.plot)
     if options.plot:
         progress.warn("--plot draws data sets only.")
+    if is_checkpoint(what):
+        _refuse(what, "a checkpoint", options)
+        return checkpoint_tables(Path(what))
     if _is_run(what, workspace):
         _refuse(what, "a run", options)
         return run_tables(open_run(workspace, what))
@@ -58,6 +85,20 @@ def inspect(what: str | None, config: InspectConfig, progress: Progress) -> list
         _refuse(what, "a language model", options)
         return plm_tables(_plm(what, workspace), options)
     raise _unknown(what, workspace)
+
+
+def _comparison(what: Sequence[str], workspace: Workspace, options: InspectOptions) -> list[Table]:
+    for each in what:
+        _refuse(each, "one of several", options)
+        if _dataset(each, workspace) is not None or not _is_run(each, workspace):
+            if _is_known(each, workspace):
+                raise UserError(f"Only runs are compared; {each} is none.", "Name one thing at a time.")
+            raise _unknown(each, workspace)
+    return compared([open_run(workspace, each) for each in what])
+
+
+def _is_known(what: str, workspace: Workspace) -> bool:
+    return Path(what).exists() or what in _known(workspace)
 
 
 def _dataset(what: str, workspace: Workspace) -> tuple[Workspace, str] | None:
@@ -106,12 +147,20 @@ def _cache_tables(cache: Cache, workspace: Workspace, options: InspectOptions, p
         notes.append(repaired(cache, workspace, options, progress))
     if options.verify:
         notes.append(verified(cache, workspace, options, progress))
-    return cache_tables(cache, *notes)
+    vectors: list[Table] = []
+    # All of an array is read for a sample of it, which is not done over a network unasked.
+    if cache.url is None:
+        try:
+            vectors = vector_tables(cache)
+        except UserError as error:
+            notes.append(f"Vectors are not told: {error.message}")
+    near = neighbour_tables(cache, options.neighbours, workspace) if options.neighbours is not None else []
+    return [*cache_tables(cache, *notes), *vectors, *near]
 
 
 def _refuse(what: str, kind: str, options: InspectOptions) -> None:
     """Refuse what is done to caches alone."""
-    for flag in ("verify", "repair"):
+    for flag in ("verify", "repair", "neighbours"):
         if getattr(options, flag):
             raise UserError(f"--{flag} is for caches; {what} is {kind}.", "`plmrs inspect` lists caches.")
 

@@ -3,12 +3,13 @@
 import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from plmrs.cache.find import list_caches
 from plmrs.data.dataset import open_dataset, prepared_names
 from plmrs.errors import UserError
 from plmrs.inspect.cache import short_state
+from plmrs.inspect.evaluated import WANTED, evaluated, own_metrics
 from plmrs.model.run import open_run, run_names
 from plmrs.report import Cell, Progress, Table
 from plmrs.workspace import Workspace
@@ -51,7 +52,7 @@ def _prepared(workspace: Workspace, progress: Progress) -> Table:
                 count,
                 dataset.manifest["split"]["method"],
                 dataset.fingerprint,
-                _minute(dataset.manifest["created"]),
+                _day(dataset.manifest["created"]),
             ]
         )
     columns = ["data set", "users", "items", "interactions", "split", "fingerprint", "prepared"]
@@ -67,7 +68,7 @@ def _cached(workspace: Workspace) -> Table:
             cache.fingerprint,
             cache.n_items,
             short_state(cache),
-            _minute((cache.path / "zarr.json").stat().st_mtime)[:10],
+            _day((cache.path / "zarr.json").stat().st_mtime),
         ]
         for cache in list_caches(workspace)
     ]
@@ -84,7 +85,7 @@ def _cut(name: str, most: int) -> str:
 def _trained(workspace: Workspace, progress: Progress) -> Table:
     rows: list[list[Cell]] = []
     for run in _opened(open_run, workspace, run_names(workspace), progress):
-        result, evaluated = run.metrics, run.test_metrics
+        result, tested = run.metrics, evaluated(run)
         rows.append(
             [
                 run.name,
@@ -92,23 +93,17 @@ def _trained(workspace: Workspace, progress: Progress) -> Table:
                 run.config.model.input_type,
                 run.manifest["plm"] or "",
                 f"{result['best_epoch']} of {result['epochs']}" if result else "unfinished",
-                result["validation"].get("NDCG@10") if result else None,
-                _own(evaluated, "NDCG@10") if evaluated else None,
-                _minute(run.manifest["created"]),
+                result["validation"].get(WANTED) if result else None,
+                own_metrics(tested).get(WANTED) if tested else None,
+                _day(run.manifest["created"]),
             ]
         )
-    columns = ["run", "data set", "input", "language model", "best epoch", "val NDCG@10", "test NDCG@10", "begun"]
+    columns = ["run", "data set", "input", "language model", "best epoch", f"val {WANTED}", f"test {WANTED}", "begun"]
     return Table("Trained", columns, rows)
 
 
-def _own(evaluated: dict[str, Any], name: str) -> float | None:
-    """The model's own value of a metric over all users: the first method of a result."""
-    value: float | None = next(iter(evaluated["metrics"]["all"].values())).get(name)
-    return value
-
-
-def _minute(made: float | str) -> str:
-    """A time, in seconds since 1970 or as ISO text, to the minute, in local time."""
+def _day(made: float | str) -> str:
+    """A time, in seconds since 1970 or as ISO text, as the day it was here."""
     if isinstance(made, str):
         made = datetime.datetime.fromisoformat(made).timestamp()
-    return datetime.datetime.fromtimestamp(made).astimezone().strftime("%Y-%m-%d %H:%M")
+    return datetime.datetime.fromtimestamp(made).astimezone().strftime("%Y-%m-%d")

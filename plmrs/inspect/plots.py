@@ -1,16 +1,14 @@
-"""A data set's distributions as PNG files.
-
-Figures are made without pyplot, whose state a program that uses plmrs may have taken for itself.
-"""
+"""A data set's distributions as PNG files."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plmrs.canvas import BLUE, DOTS, GREEN, GREY, LINES, ORANGE, canvas, legend
 from plmrs.data.dataset import Dataset
 from plmrs.data.dates import are_dates
 from plmrs.data.tokens import Tokens
@@ -19,17 +17,10 @@ from plmrs.inspect.times import over_time
 from plmrs.workspace import atomic_file
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FOLDER = "plots"
-SIZE, DOTS = (8.0, 4.5), 200
-"""Inches, and dots an inch: 1,600 x 900 pixels, lettered to be read at half the size."""
-
-# Okabe and Ito's colours, which the colour-blind tell apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 COLOURS = {INPUT: GREY, TRAIN: BLUE, VAL: ORANGE, TEST: GREEN}
-LINES = (BLUE, ORANGE, GREEN, "#CC79A7", "#D55E00", "#56B4E9")
 
 DRAWN = 99.5
 """Per cent of the values that an axis reaches to; the longest would stretch it."""
@@ -76,42 +67,13 @@ def _figures(
         yield "token_lengths", _tokens(dataset, tokens)
 
 
-def _canvas(title: str, across: str, up: str, logarithmic: bool = False) -> tuple["Figure", "Axes"]:
-    """An empty figure: a title, two named axes of whole numbers and a light grid behind them."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-
-    figure = Figure(figsize=SIZE, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
-    axes = figure.add_subplot()
-    axes.set_xlabel(across, fontsize=12, parse_math=False)  # a column may be called anything
-    axes.set_ylabel(up, fontsize=12)
-    axes.tick_params(labelsize=11)
-    axes.grid(color="#E0E0E0", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if logarithmic:
-        axes.set(xscale="log", yscale="log")
-    for axis in (axes.xaxis, axes.yaxis):
-        if not logarithmic:
-            axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axis.set_minor_formatter(NullFormatter())
-    return figure, axes
-
-
-def _legend(axes: "Axes", **how: Any) -> None:
-    """What the colours and lines mean, above the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, fontsize=11, frameon=False, **how)
-
-
 def _lengths(dataset: Dataset) -> "Figure":
     lengths = dataset.histories.lengths
     least, median, most = (int(n) for n in np.percentile(lengths, (0, 50, DRAWN), method="inverted_cdf"))
     width = -(-(most - least + 1) // BINS)
     counts = np.bincount((lengths - least) // width)
     edges = least - 0.5 + width * np.arange(len(counts) + 1)
-    figure, axes = _canvas(
+    figure, axes = canvas(
         f"{dataset.name}: items of a user",
         "items of a user",
         "users" if width == 1 else f"users, in steps of {width} items",
@@ -123,14 +85,14 @@ def _lengths(dataset: Dataset) -> "Figure":
         beyond = int((lengths >= behind).sum())
         axes.plot([], [], " ", label=f"not shown: {beyond:,} users with {behind:,} to {lengths.max():,}")
     axes.set_xlim(edges[0], behind - 0.5)
-    _legend(axes, ncols=2)
+    legend(axes, ncols=2)
     return figure
 
 
 def _popularity(dataset: Dataset, taken: NDArray[np.int64]) -> "Figure":
     falling = np.sort(taken[taken > 0])[::-1]
     ranks = np.unique(np.geomspace(1, len(falling), RANKS).astype(np.int64))
-    figure, axes = _canvas(
+    figure, axes = canvas(
         f"{dataset.name}: how often items were taken",
         "rank of the item, the most taken first",
         "times taken",
@@ -142,7 +104,7 @@ def _popularity(dataset: Dataset, taken: NDArray[np.int64]) -> "Figure":
     never = len(taken) - len(falling)
     if never:
         axes.plot([], [], " ", label=f"not shown: {never:,} of {len(taken):,} items, which nobody took")
-        _legend(axes, handlelength=0)
+        legend(axes, handlelength=0)
     return figure
 
 
@@ -158,7 +120,7 @@ def _times(dataset: Dataset, parts: NDArray[np.uint8]) -> "Figure":
     counts = over_time(times, parts, first, width, n)
     edges = first + width * np.arange(n + 1, dtype=np.float64)
     across = time_unit if not dates else "date (UTC)" if time_unit.endswith("UTC") else "date"
-    figure, axes = _canvas(f"{dataset.name}: interactions over time", across, f"interactions {unit}")
+    figure, axes = canvas(f"{dataset.name}: interactions over time", across, f"interactions {unit}")
     if dates:
         edges /= 86400  # matplotlib counts days since 1970
         locator = AutoDateLocator()  # type: ignore[no-untyped-call]
@@ -170,7 +132,7 @@ def _times(dataset: Dataset, parts: NDArray[np.uint8]) -> "Figure":
             axes.stairs(base + counts[part], edges, baseline=base, fill=True, color=COLOURS[part], label=PARTS[part])
         base = base + counts[part]
     axes.set_xlim(edges[0], edges[-1])
-    _legend(axes, ncols=len(PARTS))
+    legend(axes, ncols=len(PARTS))
     return figure
 
 
@@ -184,7 +146,7 @@ def _step(span: int, dates: bool) -> tuple[str, int]:
 
 
 def _tokens(dataset: Dataset, tokens: Sequence[tuple[str, int, Tokens]]) -> "Figure":
-    figure, axes = _canvas(f"{dataset.name}: tokens of an item's text", "tokens", "items")
+    figure, axes = canvas(f"{dataset.name}: tokens of an item's text", "tokens", "items")
     for (tokenizer, length, made), colour in zip(tokens, cycle(LINES)):
         counts, least = np.bincount(made.full), int(made.full.min())
         told = f"{tokenizer}: up to {made.full.max():,}; {made.n_cut / len(made):.1%} cut to {length} (dashed)"
@@ -195,5 +157,5 @@ def _tokens(dataset: Dataset, tokens: Sequence[tuple[str, int, Tokens]]) -> "Fig
     drawn = [max(length * bool(made.n_cut), np.percentile(made.full, DRAWN)) for _, length, made in tokens]
     axes.set_xlim(0, float(max(drawn)) + 1)
     axes.set_ylim(bottom=0)
-    _legend(axes)
+    legend(axes)
     return figure

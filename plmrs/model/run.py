@@ -10,6 +10,7 @@ metrics.json       the training's result, written last: a run that has it is fin
 test_metrics.json  what `plmrs evaluate` found
 """
 
+import csv
 import datetime
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,6 +26,7 @@ from plmrs.errors import UserError
 from plmrs.workspace import PARTIAL, Workspace, atomic_file, read_json, write_json
 
 FORMAT = 1
+EPOCHS = "metrics.csv"
 MANIFEST, CONFIG, METRICS, TEST_METRICS = "manifest.json", "config.yaml", "metrics.json", "test_metrics.json"
 WEIGHTS, CHECKPOINTS, BEST, LAST = "model.safetensors", "checkpoints", "best.ckpt", "last.ckpt"
 
@@ -59,6 +61,16 @@ class Run:
     def test_metrics(self) -> dict[str, Any] | None:
         """What its last evaluation found; None before."""
         return self._read(TEST_METRICS)
+
+    @property
+    def epochs(self) -> dict[str, list[float]]:
+        """The columns of its metrics.csv, a value an epoch; nothing before the first epoch has ended."""
+        path = self.folder / EPOCHS
+        if not path.is_file():
+            return {}
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
 
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.folder / name

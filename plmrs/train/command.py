@@ -14,6 +14,7 @@ from plmrs.data.dataset import Dataset
 from plmrs.data.splits import Split, split_of
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
+from plmrs.model.card import write_card
 from plmrs.model.load import new_recommender
 from plmrs.model.run import BEST, CHECKPOINTS, LAST, METRICS, WEIGHTS, create_run, open_run
 from plmrs.model.source import resolved_loss
@@ -109,6 +110,8 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
         raise
     finally:
         del os.environ[RUN_FOLDER]
+    if launch.rank == 0:
+        write_card(config.workspace.open(), open_run(config.workspace.open(), str(folder)))
     return [_table(folder, dataset, split, result)]
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from plmrs.config import TrainConfig
 from plmrs.data.splits import Split
 from plmrs.model.batch import Batch
-from plmrs.model.ranking import mask_seen, metrics, target_ranks
+from plmrs.model.ranking import USERS, Products, metrics, new_buffer, rank_block
 from plmrs.model.recommender import Recommender
 from plmrs.model.weights import trained_state
 from plmrs.train.data import Batches, Sampling, epoch_batches, user_chunks
@@ -24,7 +24,8 @@ from plmrs.train.strategies import shard, whole
 from plmrs.train.vectors import all_vectors
 
 MONITOR = "NDCG@10"
-USERS_AT_ONCE = 256
+SCORE_BYTES = 128 * 2**20
+"""What validation scores at once may take."""
 
 
 class TrainingModule(pl.LightningModule):
@@ -56,7 +57,7 @@ class TrainingModule(pl.LightningModule):
 
     def val_dataloader(self) -> DataLoader[slice]:
         """This process's validation users, in chunks."""
-        chunks = user_chunks(len(self.split.val), USERS_AT_ONCE, self.global_rank, self.trainer.world_size)
+        chunks = user_chunks(len(self.split.val), USERS, self.global_rank, self.trainer.world_size)
         return DataLoader(chunks, batch_size=None)  # type: ignore[arg-type]
 
     def configure_model(self) -> None:
@@ -100,16 +101,17 @@ class TrainingModule(pl.LightningModule):
         self.gathered = ExitStack()
         self.gathered.enter_context(whole(self.recommender))
         self.vectors = all_vectors(self.recommender.items, self.global_rank, self.trainer.world_size)
-        self.candidates = self.recommender.candidates(self.vectors)
+        self.candidates = self.recommender.candidates(self.vectors).float()
+        self.buffer = new_buffer(len(self.candidates), SCORE_BYTES, self.device)
 
     def validation_step(self, users: slice, batch_index: int) -> None:
         """Rank the validation targets of some users among all items."""
         val = self.split.val.take(users)
-        target = torch.from_numpy(val.targets.astype("int64") - 1).to(self.device)
-        scores = self.recommender.last_queries(val.inputs, self.vectors) @ self.candidates.T
-        if self.config.protocol.mask_seen:
-            mask_seen(scores, val.inputs, target)
-        self.ranks.append(target_ranks(scores, target))
+        queries = self.recommender.last_queries(val.inputs, self.vectors)
+        # Scores are float32 also where training is not: rounded ones of a large catalogue would tie.
+        scores = Products(queries.float(), self.candidates)
+        ranks, _ = rank_block(scores, val, len(self.candidates), self.buffer, self.config.protocol.mask_seen)
+        self.ranks.append(ranks)
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics over the users of all processes, and the mean loss of the epoch before.
@@ -123,7 +125,7 @@ class TrainingModule(pl.LightningModule):
         totals = self._sum(sums.to(self.device))
         self.log_dict(dict(zip(found, (totals[:-1] / totals[-1]).tolist(), strict=True)))
         self.log("loss", self._epoch_loss())
-        del self.ranks, self.vectors, self.candidates
+        del self.ranks, self.vectors, self.candidates, self.buffer
         self.gathered.close()
 
     def configure_optimizers(self) -> Any:

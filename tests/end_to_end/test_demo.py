@@ -27,7 +27,11 @@ def test_text_ranks_items_training_never_saw_and_everything_beats_popularity(
         assert main(["evaluate", kind]) == 0
         result = json.loads((tmp_path / "runs" / kind / "test_metrics.json").read_text())
         found.update(
-            {(group, method): row["HR@10"] for group, rows in result["metrics"].items() for method, row in rows.items()}
+            {
+                (group["group"], method): row["HR@10"]
+                for group in result["groups"]
+                for method, row in group["metrics"].items()
+            }
         )
     popular = found["all", "popularity"]
     assert all(

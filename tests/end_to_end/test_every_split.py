@@ -165,9 +165,10 @@ def test_evaluation_ranks_the_test_targets(trained: Trained) -> None:
     for name, found in by_name.items():
         expected = means(found, 30) | means(found, 60)
         assert 0 < expected["HR@60"] < 1
-        assert result["metrics"]["all"][name] == pytest.approx(expected)
+        assert result["groups"][0]["metrics"][name] == pytest.approx(expected)
     new = sum(counts[target - 1] == 0 for _, target in test)
-    assert result["users"] == {"all": len(test), "never in training": new}
+    users = {group["group"]: group["users"] for group in result["groups"]}
+    assert (users["all"], users["never in training"]) == (len(test), new)
     notes = "\n".join(tables[-1].notes)
     assert RULES[trained.method] in notes
     assert f"users: {len(test)}{'' if len(test) == 40 else ' of 40'}, each counted once" in notes

@@ -59,7 +59,7 @@ def test_the_whole_path(family: str, tmp_path: Path, request: pytest.FixtureRequ
         assert part in told
     result = json.loads((tmp_path / "runs" / name / "test_metrics.json").read_text())
     names = {f"{metric}@{k}" for metric in ("HR", "NDCG", "MRR") for k in (5, 10, 20)}
-    assert set(result["metrics"]["all"]["SASRec text"]) == names
+    assert set(result["groups"][0]["metrics"]["SASRec text"]) == names
     told = well(tmp_path, "inspect")
     assert name in told
     assert "1 of 2" in told or "2 of 2" in told

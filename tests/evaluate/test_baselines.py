@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
+import torch
 
 from plmrs.data.dataset import Histories
-from plmrs.evaluate.baselines import by_co_occurrence, by_last_item, by_popularity, item_similarity, unit_rows
+from plmrs.evaluate import baselines
+from plmrs.evaluate.baselines import ItemKnn, LastItemCosine, Popularity, by_co_occurrence, item_similarity
 
 
 def histories(*rows: list[int]) -> Histories:
@@ -26,11 +29,47 @@ def test_co_occurrence_decays_from_the_last_item_backwards():
     np.testing.assert_allclose(scores[1], dense[2], rtol=1e-6)
 
 
-def test_last_item_cosine_and_popularity():
-    vectors = unit_rows(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 3.0], [0.0, 0.0]]))
-    scores = by_last_item(histories([3, 1], [2]), vectors)
-    np.testing.assert_allclose(scores, [[1, 0.5**0.5, 0, 0], [0.5**0.5, 1, 0.5**0.5, 0]], rtol=1e-6)
-    assert by_popularity(np.array([5, 0, 2]), 2).tolist() == [[5, 0, 2], [5, 0, 2]]
+def scored(method, inputs: Histories, n_items: int, width: int) -> np.ndarray:
+    """A method's scores, a chunk of columns at a time; what it says of single columns is checked on the way."""
+    scores = method.on(torch.device("cpu"))(inputs)
+    parts = []
+    for first in range(0, n_items, width):
+        parts.append(torch.full((len(inputs), min(width, n_items - first)), torch.nan))
+        scores.fill(first, parts[-1])
+    found = torch.cat(parts, 1)
+    for column in range(n_items):
+        torch.testing.assert_close(scores.of(torch.full((len(inputs),), column)), found[:, column])
+    return found.numpy()
+
+
+@pytest.mark.parametrize("width", [1, 3, 4])
+def test_last_item_cosine_popularity_and_neighbours_in_chunks(monkeypatch, width):
+    monkeypatch.setattr(baselines, "COLUMNS", width)
+    inputs = histories([3, 1], [2])
+    vectors = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 3.0], [0.0, 0.0]], np.float16)
+    expected = [[1, 0.5**0.5, 0, 0], [0.5**0.5, 1, 0.5**0.5, 0]]
+    np.testing.assert_allclose(scored(LastItemCosine(vectors), inputs, 4, width), expected, rtol=1e-6)
+    assert scored(Popularity(np.array([5, 0, 2])), inputs, 3, width).tolist() == [[5, 0, 2], [5, 0, 2]]
+    similarity = item_similarity(histories([1, 2], [1, 3], [2, 3], [1, 2]), 4)
+    dense = similarity.toarray()
+    expected = [0.8 * dense[2] + dense[0], dense[1]]
+    np.testing.assert_allclose(scored(ItemKnn(similarity), inputs, 4, width), expected, rtol=1e-6)
+    np.testing.assert_allclose(scored(ItemKnn(similarity, decay=0), inputs, 4, width), dense[[0, 1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [50, 1 << 22])
+def test_only_the_nearest_are_kept_and_their_ties(monkeypatch, pairs):
+    monkeypatch.setattr(baselines, "PAIRS", pairs)
+    rng = np.random.default_rng(1)
+    taken = histories(*(rng.choice(np.arange(1, 41), rng.integers(2, 9), replace=False).tolist() for _ in range(60)))
+    whole = item_similarity(taken, 40, neighbours=40).toarray()
+    few = item_similarity(taken, 40, neighbours=5).toarray()
+    cut = 0
+    for own, kept in zip(whole, few, strict=True):
+        least = np.sort(own)[::-1][4]
+        np.testing.assert_array_equal(kept, np.where(own >= least, own, 0))
+        cut += (own > 0).sum() - (kept > 0).sum()
+    assert cut > 0
 
 
 def test_co_occurrence_equals_a_dense_computation():

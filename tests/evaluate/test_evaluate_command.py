@@ -1,17 +1,21 @@
 """Evaluation through its door, beside ranks computed from the saved weights in plain numpy."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pyarrow import parquet
 
 from plmrs.config import EvaluateConfig, TrainConfig
 from plmrs.data.dataset import Dataset
+from plmrs.data.splits import split_of, training_counts
 from plmrs.errors import UserError
-from plmrs.evaluate import command
+from plmrs.evaluate import baselines, methods
 from plmrs.evaluate.command import evaluate
+from plmrs.model import ranking
 from plmrs.model.load import load_run
 from plmrs.model.run import open_run
 from plmrs.report import Silent
@@ -33,8 +37,8 @@ def configured(workspace: Workspace, **options) -> EvaluateConfig:
     return EvaluateConfig.from_flat({"root": workspace.root, "runs": workspace.runs, "accelerator": "cpu", **options})
 
 
-def found(workspace: Workspace) -> dict:
-    return json.loads((workspace.runs / "text" / "test_metrics.json").read_text())
+def found(workspace: Workspace, run: str = "text", split: str = "test") -> dict:
+    return json.loads((workspace.runs / run / f"{split}_metrics.json").read_text())
 
 
 def test_a_model_whose_blocks_train_is_ranked_by_its_own_vectors(workspace, small_dataset, tiny_bert):
@@ -44,54 +48,188 @@ def test_a_model_whose_blocks_train_is_ranked_by_its_own_vectors(workspace, smal
     tuned = TrainConfig.from_flat({**options, **sizes, **places, "plm_last_n_unfreeze": 1, "plm_lr": 1e-2})
     train(tuned, Silent())
     evaluate("tuned", configured(workspace), Silent())
-    methods = json.loads((workspace.runs / "tuned" / "test_metrics.json").read_text())["metrics"]["all"]
-    assert set(methods) == {"SASRec text", "popularity", "ItemKNN, decayed history"}
+    assert found(workspace, "tuned")["methods"] == [
+        "SASRec text",
+        "popularity",
+        "ItemKNN, last item",
+        "ItemKNN, decayed history",
+    ]
     model, _, _ = load_run(workspace, open_run(workspace, "tuned"))
     rows = torch.tensor([3, 0, 41])
     torch.testing.assert_close(model.items(rows), model.items()[rows], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("masked", [True, False])
-def test_metrics_are_those_of_the_saved_model_ranked_by_hand(workspace, small_dataset, monkeypatch, masked):
-    monkeypatch.setattr(command, "SCORE_BYTES", 4 * 600 * 7)  # seven users at a time
-    evaluate("text", configured(workspace, mask_seen=masked, topk_list="3 30"), Silent())
+def by_hand(workspace: Workspace, masked: bool, last: int = 1, allowed: np.ndarray | None = None) -> np.ndarray:
+    """Ranks of each user's item `last` from the end, by the saved weights and a loop over users; 0 for no candidate."""
     model, dataset, _ = load_run(workspace, open_run(workspace, "text"))
     vectors = model.items()
     candidates = model.candidates(vectors).detach().numpy()
     ranks = []
     for start, stop in zip(dataset.histories.start, dataset.histories.stop, strict=True):
-        history = dataset.histories.items[start : stop - 1]
-        target = dataset.histories.items[stop - 1]
+        history = dataset.histories.items[start : stop - last]
+        target = dataset.histories.items[stop - last]
         states = model.sasrec(vectors[history[-5:] - 1][None])
         scores = candidates @ model.queries(states)[0, -1].detach().numpy()
-        others = np.ones(len(scores), bool)
+        others = np.ones(len(scores), bool) if allowed is None else allowed.copy()
+        if not others[target - 1]:
+            ranks.append(0)
+            continue
         others[target - 1] = False
         if masked:
             others[history - 1] = False
         ranks.append(1 + int((scores[others] >= scores[target - 1]).sum()))
-    ranks = np.array(ranks)
-    metrics = found(workspace)["metrics"]["all"]["SASRec text"]
+    return np.array(ranks)
+
+
+def check(metrics: dict, ranks: np.ndarray) -> None:
     assert metrics["HR@30"] == pytest.approx((ranks <= 30).mean())
     assert metrics["NDCG@30"] == pytest.approx(np.where(ranks <= 30, 1 / np.log2(ranks + 1), 0).mean())
     assert metrics["MRR@3"] == pytest.approx(np.where(ranks <= 3, 1 / ranks, 0).mean())
 
 
+@pytest.mark.parametrize(("masked", "users", "columns"), [(True, 7, 64), (False, 256, 1024)])
+def test_metrics_are_those_of_the_saved_model_ranked_by_hand(
+    workspace, small_dataset, monkeypatch, masked, users, columns
+):
+    for name, value in {"USERS": users, "COLUMNS": columns, "WIDEST": columns}.items():
+        monkeypatch.setattr(ranking, name, value)
+    monkeypatch.setattr(methods, "USERS", users)
+    monkeypatch.setattr(baselines, "COLUMNS", columns)
+    evaluate("text", configured(workspace, mask_seen=masked, topk_list="3 30"), Silent())
+    check(found(workspace)["groups"][0]["metrics"]["SASRec text"], by_hand(workspace, masked))
+
+
+def test_the_validation_split_and_candidates_of_training(workspace, small_dataset):
+    histories = small_dataset.histories
+    counts = training_counts(split_of(small_dataset).train, 600)
+    tables = evaluate(["text"], configured(workspace, split="val", candidates="train", topk_list="3 30"), Silent())
+    result, ranks = found(workspace, split="val"), by_hand(workspace, True, last=2, allowed=counts > 0)
+    assert 0 < (ranks == 0).sum() < 40
+    check(result["groups"][0]["metrics"]["SASRec text"], ranks[ranks > 0])
+    notes = "\n".join(tables[-1].notes)
+    assert result["split"] == "val"
+    assert f"users: {(ranks > 0).sum()} of 40, each counted once; {(ranks == 0).sum()} left out" in notes
+    assert f"the {(counts > 0).sum()} items that occur in training, of 600" in notes
+    assert {group["group"] for group in result["groups"]}.isdisjoint({"never in training"})
+    evaluate("text", configured(workspace, candidates="interacted", topk_list="3 30"), Silent())
+    taken = np.isin(np.arange(1, 601), histories.items)
+    check(found(workspace)["groups"][0]["metrics"]["SASRec text"], by_hand(workspace, True, allowed=taken))
+
+
+def test_candidates_of_a_file(workspace, small_dataset, tmp_path):
+    allowed = np.arange(600) % 2 == 0
+    (tmp_path / "ids.txt").write_text("\r\n".join(np.array(small_dataset.item_ids())[allowed]) + "\n\n")
+    evaluate("text", configured(workspace, candidates=str(tmp_path / "ids.txt"), topk_list="3 30"), Silent())
+    ranks = by_hand(workspace, True, allowed=allowed)
+    check(found(workspace)["groups"][0]["metrics"]["SASRec text"], ranks[ranks > 0])
+    (tmp_path / "ids.txt").write_text("n3\n\nn0003\nx\n")
+    with pytest.raises(UserError) as error:
+        evaluate("text", configured(workspace, candidates=str(tmp_path / "ids.txt")), Silent())
+    assert error.value.message.endswith("line 3: data set small has no item 'n0003'.")
+    assert "2 of the 3" in error.value.remedy
+    with pytest.raises(UserError, match="there is no file"):
+        evaluate("text", configured(workspace, candidates="trian"), Silent())
+    (tmp_path / "ids.txt").write_text("\n")
+    with pytest.raises(UserError, match="empty"):
+        evaluate("text", configured(workspace, candidates=str(tmp_path / "ids.txt")), Silent())
+    never = np.flatnonzero(~np.isin(np.arange(1, 601), small_dataset.histories.items))[0]
+    (tmp_path / "ids.txt").write_text(small_dataset.item_ids()[never])
+    with pytest.raises(UserError, match="the target of none of 40 users"):
+        evaluate("text", configured(workspace, candidates=str(tmp_path / "ids.txt")), Silent())
+
+
 def test_the_tables_name_protocol_methods_and_the_users_whose_target_is_new(workspace, small_dataset):
     tables = evaluate("text", configured(workspace), Silent())
     methods = [row[0] for row in tables[0].rows]
-    assert methods == ["SASRec text", "popularity", "cosine to the last item", "ItemKNN, decayed history"]
-    assert tables[0].columns[1:4] == ["HR@5", "HR@10", "HR@20"]
+    assert methods == [
+        "SASRec text",
+        "popularity",
+        "cosine to the last item",
+        "ItemKNN, last item",
+        "ItemKNN, decayed history",
+    ]
+    assert tables[0].columns == ["method", "HR@5", "HR@10", "HR@20", "NDCG@5", "NDCG@10", "NDCG@20"]
+    assert {(row, 1) for row in range(5) if tables[0].rows[row][1] == max(r[1] for r in tables[0].rows)} == {
+        place for place in tables[0].bold if place[1] == 1
+    }
     histories = small_dataset.histories
     trained = {int(i) for a, b in zip(histories.start, histories.stop, strict=True) for i in histories.items[a : b - 2]}
     new = sum(int(i) not in trained for i in histories.items[histories.stop - 1])
     assert 0 < new < 40
-    assert found(workspace)["users"] == {"all": 40, "never in training": new}
-    assert f"{new} users whose target training never saw" in tables[1].title
+    result = found(workspace)
+    assert result["format"] == 2
+    assert result["methods"] == methods
+    first, second = result["groups"][:2]
+    assert (first["by"], first["group"], first["users"]) == ("all", "all", 40)
+    assert (second["by"], second["group"], second["users"]) == ("popularity of the target", "never in training", new)
+    # Items nobody took in training have no popularity: all those targets tie, and ties are against the model.
+    assert set(second["metrics"]["popularity"].values()) == {0.0}
+    low, high = first["intervals"]["SASRec text"]["HR@20"]
+    assert low <= first["metrics"]["SASRec text"]["HR@20"] <= high
+    assert set(result["lists"]["popularity"]) == {"coverage@20", "popularity@20", "gini@20"}
     notes = "\n".join(tables[-1].notes)
     for part in ("leave-one-out, test", "40, each counted once", "all 600 items", "masked", "against the model"):
         assert part in notes
-    # Items nobody took in training have no popularity: all those targets tie, and ties are against the model.
-    assert tables[1].rows[1][1:] == [0.0] * 9
+
+
+def test_no_bootstrap_no_intervals(workspace, small_dataset):
+    tables = evaluate("text", configured(workspace, bootstrap=0), Silent())
+    assert "intervals" not in found(workspace)["groups"][0]
+    assert tables[1].title == "MRR"
+
+
+def test_two_processes_and_little_memory_find_the_same(workspace, small_dataset, tmp_path):
+    files = {"output": f"{tmp_path / 'a.json'},{tmp_path / 'a.csv'}", "per_user": str(tmp_path / "a.parquet")}
+    evaluate("text", configured(workspace, **files), Silent())
+    alone, users = found(workspace), parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    evaluate("text", configured(workspace, devices="0 1", memory="4MiB", **files), Silent())
+    assert found(workspace) | {"evaluated": ""} == alone | {"evaluated": ""}
+    assert parquet.read_table(tmp_path / "a.parquet").to_pylist() == users
+    assert [row["rank"] for row in users] == by_hand(workspace, True).tolist()
+    assert users[3]["user_id"] == "u3"
+    targets = small_dataset.histories.items[small_dataset.histories.stop - 1]
+    assert [row["target_id"] for row in users] == [f"n{target - 1}" for target in targets]
+    assert {row["run"] for row in users} == {"SASRec text"}
+    assert json.loads((tmp_path / "a.json").read_text())["groups"] == alone["groups"]
+
+
+def test_several_runs_are_one_table_with_the_significance_of_their_difference(workspace, small_dataset, tmp_path):
+    sizes = {"sasrec_hidden_size": 16, "sasrec_inner_size": 32, "sasrec_n_layers": 1, "sasrec_seq_len": 5}
+    options = {"dataset": "small", "input_type": "id", "name": "id", "max_epochs": 1, "accelerator": "cpu", **sizes}
+    train(TrainConfig.from_flat({**options, "root": workspace.root, "runs": workspace.runs}), Silent())
+    evaluate("text", configured(workspace), Silent())
+    alone = found(workspace)
+    per_user = tmp_path / "users.parquet"
+    tables = evaluate(["id", "text"], configured(workspace, per_user=str(per_user)), Silent())
+    assert [row[0] for row in tables[0].rows][:3] == ["id", "text", "popularity"]
+    # What lies in a run's folder afterwards is as if it had been evaluated alone.
+    assert found(workspace) | {"evaluated": ""} == alone | {"evaluated": ""}
+    assert found(workspace, "id")["methods"][0] == "SASRec id"
+    difference = tables[-1].rows[0]
+    own = [found(workspace, run)["groups"][0]["metrics"][f"SASRec {run}"]["NDCG@10"] for run in ("id", "text")]
+    assert difference[0] == "id - text"
+    assert difference[1] == pytest.approx(own[0] - own[1])
+    assert parquet.read_table(per_user).column("run").to_pylist() == ["id"] * 40 + ["text"] * 40
+    with pytest.raises(UserError, match="named twice"):
+        evaluate(["id", "id"], configured(workspace), Silent())
+    checkpoints = [str(workspace.runs / "id" / "checkpoints" / name) for name in ("best.ckpt", "last.ckpt")]
+    tables = evaluate(checkpoints, configured(workspace), Silent())
+    assert [row[0] for row in tables[0].rows][:2] == ["id best.ckpt", "id last.ckpt"]
+
+
+def test_runs_of_different_data_sets_are_not_compared(workspace, small_dataset, tmp_path):
+    shutil.copytree(workspace.runs / "text", workspace.runs / "other")
+    manifest = json.loads((workspace.runs / "other" / "manifest.json").read_text())
+    changed = json.dumps(manifest | {"dataset": "large", "dataset_fingerprint": "abc"})
+    (workspace.runs / "other" / "manifest.json").write_text(changed)
+    with pytest.raises(UserError, match=r"different data sets \(small [0-9a-f]+ and large abc\)"):
+        evaluate(["text", "other"], configured(workspace), Silent())
+    shutil.rmtree(workspace.runs / "other")
+
+
+def test_a_suffix_is_refused_before_the_run_is_read(workspace, small_dataset):
+    with pytest.raises(UserError, match="suffix"):
+        evaluate("there is none", configured(workspace, output="a.txt"), Silent())
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,6 @@ def look(workspace: Workspace) -> Callable[..., list[Table]]:
 
     def look(what: object, progress: Any = None, **options: Any) -> list[Table]:
         flat = {"root": workspace.root, "runs": workspace.runs, **options}
-        return inspect(str(what), InspectConfig.from_flat(flat), progress or Silent())
+        return inspect([str(what)], InspectConfig.from_flat(flat), progress or Silent())
 
     return look

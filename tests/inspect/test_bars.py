@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plmrs.inspect.bars import bars, doubling, even
+from plmrs.inspect.bars import bars, doubling, even, sparkline
 
 
 def test_the_largest_count_is_the_highest_bar_and_only_nothing_is_blank() -> None:
@@ -38,3 +38,15 @@ def test_ranges_against_a_loop(seed: int) -> None:
 
 def test_few_values_get_a_bar_each() -> None:
     assert even(np.array([3, 4, 4, 6], np.int32), 12).tolist() == [1, 2, 0, 1]
+
+
+def test_a_curve_from_its_least_to_its_largest_value() -> None:
+    assert sparkline(np.array([6.0, 3.0, 2.0, 2.5])) == "█▃▁▂"
+    assert sparkline(np.array([1.0, 1.0])) == "▁▁"
+    assert sparkline(np.array([1.0, np.nan, 2.0])) == "▁ █"
+    assert sparkline(np.array([])) == ""
+
+
+def test_a_long_curve_is_drawn_as_means() -> None:
+    assert sparkline(np.repeat([0.0, 7.0, 3.0], 50), most=3) == "▁█▄"
+    assert len(sparkline(np.arange(1000.0))) == 40

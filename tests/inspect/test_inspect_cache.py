@@ -26,7 +26,7 @@ Cached = Callable[[str], Cache]
 
 
 def facts(look: Any, cache: Cache) -> dict[str, Any]:
-    (table,) = look(cache.path)
+    table = look(cache.path)[0]
     assert table.title == f"Cache {cache.path.stem}"
     assert table.notes == [f"It lies in {cache.path}."]
     return dict(table.rows)
@@ -70,7 +70,7 @@ def test_what_state_it_is_in(cached: Cached, look: Any) -> None:
 
 
 def listed(workspace: Workspace) -> Any:
-    tables = inspect(None, InspectConfig.from_flat({"root": workspace.root, "runs": workspace.runs}), Silent())
+    tables = inspect([], InspectConfig.from_flat({"root": workspace.root, "runs": workspace.runs}), Silent())
     return next(table for table in tables if table.title == "Cached")
 
 

@@ -1,11 +1,13 @@
 """What inspect tells, on a workspace with one of each."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from plmrs.cli import main
 from plmrs.config import EvaluateConfig, InspectConfig, PrepareConfig, TrainConfig
 from plmrs.errors import UserError
 from plmrs.evaluate.command import evaluate
@@ -30,8 +32,12 @@ def places(tmp_path_factory, tiny_opt: Path) -> dict[str, Path]:
     return where
 
 
-def tables(places: dict[str, Path], what: str | None = None) -> list[Table]:
-    return inspect(what, InspectConfig.from_flat(places), Silent())
+def tables(places: dict[str, Path], *what: str, **options: object) -> list[Table]:
+    return inspect(what, InspectConfig.from_flat({**places, **options}), Silent())
+
+
+def titled(found: list[Table], title: str) -> Table:
+    return next(table for table in found if table.title.startswith(title))
 
 
 def facts(table: Table) -> dict[str, object]:
@@ -49,7 +55,7 @@ def test_without_an_argument_it_lists_what_there_is(places):
 
 
 def test_an_empty_workspace_has_no_tables(tmp_path):
-    assert inspect(None, InspectConfig.from_flat({"root": tmp_path / "a", "runs": tmp_path / "b"}), Silent()) == []
+    assert inspect([], InspectConfig.from_flat({"root": tmp_path / "a", "runs": tmp_path / "b"}), Silent()) == []
 
 
 def test_a_data_set_by_name_and_by_path(places):
@@ -71,13 +77,24 @@ def test_a_cache_by_name_and_by_path(places):
 def test_a_run_by_name_and_by_path_with_the_origins_of_its_options(places):
     details = tables(places, "shop-text-tiny-opt")
     assert facts(details[0])["input"] == "text"
-    assert details[1].rows[0][2] is None  # not evaluated yet
-    origins = {row[0]: (row[1], row[2]) for row in details[2].rows}
+    origins = {row[0]: (row[1], row[2]) for row in titled(details, "Configuration").rows}
     assert origins["lr"] == ("0.01", "flag")
     assert origins["sasrec_n_layers"] == ("2", "default")
-    assert tables(places, str(places["runs"] / "shop-text-tiny-opt"))[2] == details[2]
+    assert {"python", "torch", "devices"} <= set(facts(titled(details, "Environment")))
+    assert tables(places, str(places["runs"] / "shop-text-tiny-opt"))[-1] == details[-1]
+
+
+def test_what_evaluate_found_of_a_run(places):
+    assert titled(tables(places, "shop-text-tiny-opt"), "Metrics").rows[0][2] is None
     evaluate("shop-text-tiny-opt", EvaluateConfig.from_flat({**places, "accelerator": "cpu"}), Silent())
-    assert isinstance(tables(places, "shop-text-tiny-opt")[1].rows[0][2], float)
+    try:
+        found = titled(tables(places, "shop-text-tiny-opt"), "Metrics")
+        assert all(0 <= low <= value <= high <= 1 for _, _, value, low, high in found.rows)
+        assert any(note.startswith("candidates: all 30 items") for note in found.notes)
+        groups = titled(tables(places, "shop-text-tiny-opt"), "Groups of users")
+        assert [row[2] for row in groups.rows if row[0] == "all"] == [12]
+    finally:
+        (places["runs"] / "shop-text-tiny-opt" / "test_metrics.json").unlink()
 
 
 def test_plot_has_nothing_to_draw_of_a_run(places):
@@ -88,7 +105,7 @@ def test_plot_has_nothing_to_draw_of_a_run(places):
             self.said.append(line)
 
     config = InspectConfig.from_flat({**places, "plot": True})
-    assert inspect("shop-text-tiny-opt", config, Heard()) == tables(places, "shop-text-tiny-opt")
+    assert inspect(["shop-text-tiny-opt"], config, Heard()) == tables(places, "shop-text-tiny-opt")
     assert Heard.said == ["--plot draws data sets only."]
 
 
@@ -123,13 +140,13 @@ def test_two_caches_of_one_name_are_told_apart_by_their_paths(places):
 @pytest.mark.parametrize("flag", ["plot", "verify", "repair"])
 def test_what_is_done_to_one_thing_needs_its_name(places, flag):
     with pytest.raises(UserError, match=f"--{flag} .*: which one?"):
-        inspect(None, InspectConfig.from_flat({**places, flag: True}), Silent())
+        inspect([], InspectConfig.from_flat({**places, flag: True}), Silent())
 
 
 @pytest.mark.parametrize("what", ["shop", "shop-text-tiny-opt"])
 def test_what_is_done_to_caches_is_refused_elsewhere(places, what):
     with pytest.raises(UserError, match=f"--repair is for caches; {what} is a"):
-        inspect(what, InspectConfig.from_flat({**places, "repair": True}), Silent())
+        inspect([what], InspectConfig.from_flat({**places, "repair": True}), Silent())
 
 
 def test_the_path_of_a_cache_that_is_absent(places):
@@ -152,4 +169,28 @@ def test_a_damaged_manifest_is_one_line(places, tmp_path):
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text('{"format": 1,')
     with pytest.raises(UserError, match="is damaged"):
-        inspect("cut", InspectConfig.from_flat({"root": tmp_path / "data", "runs": tmp_path / "runs"}), Silent())
+        inspect(["cut"], InspectConfig.from_flat({"root": tmp_path / "data", "runs": tmp_path / "runs"}), Silent())
+
+
+def test_json_is_all_that_standard_output_gets(places, capsys):
+    where = ["--root", str(places["root"]), "--runs", str(places["runs"])]
+    assert main(["inspect", "--json", "--sort", "data set", *where]) == 0
+    found = {table["title"]: table for table in json.loads(capsys.readouterr().out)["tables"]}
+    assert found["Prepared"]["rows"][0][:5] == ["shop", 12, 30, 72, "leave_one_out"]
+    (path,) = places["root"].glob("cache/shop/*/*.zarr")
+    assert main(["inspect", str(path), "--neighbours", "07", "--verify", "--json", *where]) == 0
+    captured = capsys.readouterr()
+    *_, near, _, _ = json.loads(captured.out)["tables"]
+    assert near["title"].startswith("Nearest to 07")
+    assert isinstance(near["rows"][0][1], float)
+    assert "Verifying" in captured.err
+    assert main(["inspect", "--json", "--root", "/nowhere", "--runs", "/nowhere"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"tables": []}
+    assert "Nothing is prepared" in captured.err
+
+
+def test_several_runs_are_named_on_the_command_line(places, capsys):
+    where = ["--root", str(places["root"]), "--runs", str(places["runs"])]
+    assert main(["inspect", "shop-text-tiny-opt", "shop", *where]) == 2
+    assert "Only runs are compared; shop is none." in capsys.readouterr().err

@@ -31,7 +31,7 @@ DATES = "seconds since 1970-01-01 UTC"
 def tables(workspace: Workspace, **flat: Any) -> dict[str, Table]:
     """What inspect tells of the data set, by the first word of each title."""
     config = InspectConfig.from_flat({"root": workspace.root, "runs": workspace.runs, **flat})
-    return {table.title.split()[0].strip(":"): table for table in inspect("hand", config, Silent())}
+    return {table.title.split()[0].strip(":"): table for table in inspect(["hand"], config, Silent())}
 
 
 def rows(table: Table) -> dict[str, list[Any]]:
@@ -247,4 +247,4 @@ def test_the_command_line(write: Write, workspace: Workspace, capsys: pytest.Cap
 def test_plot_needs_a_data_set(workspace: Workspace) -> None:
     config = InspectConfig.from_flat({"root": workspace.root, "runs": workspace.runs, "plot": True})
     with pytest.raises(UserError, match="--plot draws a data set"):
-        inspect(None, config, Silent())
+        inspect([], config, Silent())

@@ -52,7 +52,7 @@ def test_the_bytes_are_those_of_before_and_nothing_else_is_touched(
     damage.do(cache, cache.arrays[-1])
     damaged = everything(workspace.root)
     assert {name: content for name, (content, _) in damaged.items()} != {n: c for n, (c, _) in sound.items()}
-    (table,) = look(cache.path, repair=True)
+    table = look(cache.path, repair=True)[0]
     again = everything(workspace.root)
     assert {name: content for name, (content, _) in again.items()} == {n: c for n, (c, _) in sound.items()}
     first, _, last = damage.units.split()[1].partition("–")
@@ -73,7 +73,7 @@ def test_what_is_missing_is_made_as_well(kind: str, cached: Cached, look: Look, 
     flip(cache, cache.arrays[0])
     drop_units(cache, [0])
     shutil.rmtree(cache.path / cache.arrays[0] / "c" / "0")
-    (table,) = look(cache.path.stem, repair=True, verify=True)
+    table = look(cache.path.stem, repair=True, verify=True)[0]
     assert {n: c for n, (c, _) in everything(workspace.root).items()} == {n: c for n, (c, _) in sound.items()}
     assert table.notes[-2] == (
         f"Made again: 2 of 3 units; unit 1 ({cache.arrays[0]}): its checksum does not fit; 1 were missing."
@@ -87,7 +87,7 @@ def test_a_sound_cache_is_left_alone_even_without_its_plm(
     cache = cached("final")
     monkeypatch.setattr("plmrs.inspect.damage.find_same", lambda *given: pytest.fail("not needed"))
     before = everything(workspace.root)
-    (table,) = look(cache.fingerprint, repair=True)
+    table = look(cache.fingerprint, repair=True)[0]
     assert table.notes[-1] == "Nothing was to be repaired: all 3 units are as they were written."
     assert everything(workspace.root) == before
 
@@ -244,7 +244,7 @@ def test_damaged_tables_cannot_be_repaired(cached: Cached, look: Look, workspace
 def test_a_cache_in_another_workspace_is_mended_there(cached: Cached, look: Look, tmp_path: Path) -> None:
     cache = cached("final")
     flip(cache, "mean")
-    (table,) = look(cache.path, repair=True, verify=True, root=tmp_path / "elsewhere")
+    table = look(cache.path, repair=True, verify=True, root=tmp_path / "elsewhere")[0]
     assert table.notes[-2].startswith("Made again: 1 of 3 units")
     assert "recomputed differ by" in table.notes[-1]
 

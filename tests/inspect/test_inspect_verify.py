@@ -26,7 +26,7 @@ KINDS = ["final", "hidden", "both"]
 
 def told(look: Look, what: object, **options: Any) -> str:
     """The line that the details of a cache end with."""
-    (table,) = look(what, verify=True, **options)
+    table = look(what, verify=True, **options)[0]
     return str(table.notes[-1])
 
 

@@ -33,7 +33,7 @@ def some(latest: int) -> Mapping[str, Any]:
 def draw(workspace: Workspace) -> dict[str, tuple[int, int]]:
     """Width and height of each picture that inspect names, after a look at all that lies in the folder."""
     config = InspectConfig.from_flat({"root": workspace.root, "runs": workspace.runs, "plot": True})
-    notes = inspect("hand", config, Silent())[0].notes
+    notes = inspect(["hand"], config, Silent())[0].notes
     named = [Path(note.removeprefix("Drawn: ")) for note in notes if note.startswith("Drawn: ")]
     assert sorted((workspace.prepared("hand") / "plots").iterdir()) == sorted(named)
     sizes = {}

@@ -1,0 +1,1 @@
+"""plmrs export: a trained model's parts for other programs."""

@@ -1,0 +1,1 @@
+"""plmrs recommend: the best items of each user, by a trained model."""

@@ -1,0 +1,32 @@
+"""Intervals beside a bootstrap that draws users one by one."""
+
+import numpy as np
+import pytest
+
+from plmrs.evaluate.intervals import intervals
+from plmrs.model.ranking import metrics
+
+
+def test_they_are_those_of_a_bootstrap_over_users():
+    ranks = np.random.default_rng(3).geometric(0.05, 400)
+    found = intervals(ranks, [5, 20], 20_000)
+    assert set(found) == set(metrics(ranks, [5, 20]))
+    rng = np.random.default_rng(4)
+    drawn = [metrics(ranks[rng.integers(0, 400, 400)], [5, 20]) for _ in range(4_000)]
+    for name, (low, high) in found.items():
+        expected = np.quantile([sample[name] for sample in drawn], [0.025, 0.975])
+        spread = expected[1] - expected[0]
+        assert low < metrics(ranks, [5, 20])[name] < high
+        assert [low, high] == pytest.approx(expected, abs=0.05 * spread)
+
+
+def test_they_do_not_depend_on_the_order_of_users_and_are_the_same_each_time():
+    ranks = np.random.default_rng(0).integers(1, 60, 500)
+    found = intervals(ranks, [10], 500)
+    assert intervals(ranks[::-1].copy(), [10], 500) == found
+    assert intervals(np.minimum(ranks, 11), [10], 500) == found
+
+
+def test_all_alike_leaves_no_doubt():
+    assert set(intervals(np.full(30, 2), [1], 100).values()) == {(0.0, 0.0)}
+    assert intervals(np.full(30, 2), [2], 100)["MRR@2"] == (0.5, 0.5)
