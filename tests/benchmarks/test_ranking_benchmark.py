@@ -16,7 +16,8 @@ def test_the_bare_loop_ranks_as_plmrs_does(monkeypatch: pytest.MonkeyPatch, item
 
     queries, vectors, held_out = ranking.drawn(600, items)
     found = ranking.plmrs(queries, vectors, held_out, 4)
-    assert torch.equal(found, ranking.bare(queries, vectors, held_out))
+    # A whole product may be rounded otherwise than one of some columns, and change places of neighbours.
+    assert (found - ranking.bare(queries, vectors, held_out)).abs().max() <= 1
     assert torch.equal(found, ranking.plmrs(queries, vectors, held_out, 512, k=5))
     assert 0.4 < found.double().mean() / items < 0.6
     del sys.modules["ranking"]

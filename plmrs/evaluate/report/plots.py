@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKERS = "osD^vP"
+MARKERS = "osD^vPX*"
 RAMP = ("#E69F00", "#8AB8EC", "#5B9BE3", "#2A70C8", "#0B3F86")
 """Colours of popularity: items never in training stand out, the others from light to dark."""
 COLOURS = (*LINES, "#8C7A00", "#999999")
@@ -113,10 +113,11 @@ def _dots(content: Mapping[str, Any], by: str, metric: str) -> "Figure":
             capsize=3,
             label=_short(method),
             zorder=3 if own else 2,
+            clip_on=False,
         )
     _shares(axes, [f"{_short(group['group'])}\n{group['users']:,} users" for group in groups], metric)
     handles, labels = axes.get_legend_handles_labels()
-    legend(axes, handles=handles[::-1], labels=labels[::-1], ncols=min(3, len(labels)))
+    legend(axes, handles=handles[::-1], labels=labels[::-1], ncols=2)
     return figure
 
 
