@@ -29,6 +29,7 @@ from plmrs.evaluate.report.write import check_report, write_report
 from plmrs.evaluate.runs import models_of, named, row_name
 from plmrs.evaluate.significance import Pair, compare
 from plmrs.evaluate.tables import tables_of
+from plmrs.model.card import write_card
 from plmrs.model.run import Run, open_run
 from plmrs.report import Progress, Table
 from plmrs.workspace import write_json
@@ -91,6 +92,7 @@ def evaluate(what: str | Sequence[str] | None, config: EvaluateConfig, progress:
     content = _content(evaluated, ranked, pairs, config)
     for name, run in runs.items():
         _write_of_run(name, run, content)
+        write_card(workspace, run)
     drawn = write_report(config.results, content, runs, dataset, evaluated.counts, task, devices[0])
     notes = [f"{key}: {value}" for key, value in evaluated.protocol.items()]
     if pairs:

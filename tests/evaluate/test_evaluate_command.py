@@ -87,6 +87,15 @@ def check(metrics: dict, ranks: np.ndarray) -> None:
     assert metrics["MRR@3"] == pytest.approx(np.where(ranks <= 3, 1 / ranks, 0).mean())
 
 
+def test_the_run_s_card_has_the_metrics(workspace):
+    card = workspace.runs / "text" / "README.md"
+    card.unlink(missing_ok=True)
+    evaluate("text", configured(workspace, topk_list="7"), Silent())
+    value = found(workspace)["groups"][0]["metrics"]["SASRec text"]["NDCG@7"]
+    assert f"{value:.4f}" in card.read_text()
+    assert "ties: against the model" in card.read_text()
+
+
 @pytest.mark.parametrize(("masked", "users", "columns"), [(True, 7, 64), (False, 256, 1024)])
 def test_metrics_are_those_of_the_saved_model_ranked_by_hand(
     workspace, small_dataset, monkeypatch, masked, users, columns

@@ -120,5 +120,5 @@ def test_a_batch_that_fails_ends_the_unit(
     monkeypatch.setattr(Runner, "run", failing)
     with pytest.raises(UserError, match="no room"):
         encode(workspace_of(few), opt)
-    assert ran < 10  # of some hundred
+    assert ran < 50  # of some hundred
     assert torch.get_num_threads() == 2
