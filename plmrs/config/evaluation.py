@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field, field_validator
+from pydantic import Field
 
-from plmrs.config.kinds import Positive
+from plmrs.config.kinds import Positive, ScoresMemory
 from plmrs.section import Section, option
 
 
@@ -30,14 +30,7 @@ class RankingOptions(Section):
     bootstrap: Annotated[int, Field(ge=0)] = option(
         1000, "Samples of the users that 95 % intervals are taken from; 0 gives none."
     )
-    memory: ByteSize = option("512MiB", "Memory of what is scored at once; less is taken where that is quicker.")
-
-    @field_validator("memory")
-    @classmethod
-    def _check_memory(cls, value: ByteSize) -> ByteSize:
-        if value < 4 * 2**20:
-            raise ValueError("is less than 4MiB, the least that a chunk takes")
-        return value
+    memory: ScoresMemory = option("512MiB", "Memory of what is scored at once; less is taken where that is quicker.")
 
 
 class ResultOptions(Section):

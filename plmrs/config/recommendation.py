@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ByteSize, field_validator
-
-from plmrs.config.kinds import Positive
+from plmrs.config.kinds import Positive, ScoresMemory
 from plmrs.section import Section, option
 
 
@@ -27,16 +25,9 @@ class RecommendOptions(Section):
         " those of a FILE with an id a line.",
     )
     output: Path | None = option(None, "Write FILE.parquet, .csv or .jsonl. Default: a table of the first users.")
-    memory: ByteSize = option(
+    memory: ScoresMemory = option(
         "512MiB", "Memory of what is scored at once, as in 512MiB; less is taken where that is quicker."
     )
-
-    @field_validator("memory")
-    @classmethod
-    def _check_memory(cls, value: ByteSize) -> ByteSize:
-        if value < 4 * 2**20:
-            raise ValueError("is less than 4MiB, the least that a chunk takes")
-        return value
 
 
 class NewItemOptions(Section):
