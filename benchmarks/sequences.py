@@ -209,7 +209,8 @@ def quality(work: Path, result: Path) -> dict[str, float]:
 
     from plmrs.data.dataset import open_dataset
     from plmrs.data.splits import split_of
-    from plmrs.model.ranking import mask_seen, metrics, target_ranks
+    from plmrs.model.metrics import metrics
+    from plmrs.model.ranking import mask_seen, target_ranks
     from plmrs.workspace import Workspace
 
     test = split_of(open_dataset(Workspace(work / "data", work / "runs"), "set")).test

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from plmrs import console as console_module
-from plmrs.console import Console, fitted, plain_lines, shown
+from plmrs.console import Console
 from plmrs.errors import UserError
-from plmrs.report import Silent, Table
+from plmrs.report import Silent, Table, shown
+from plmrs.tables import fitted, plain_lines
 
 TABLE = Table(
     "Test split",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from plmrs.model.ranking import gains
+from plmrs.model.metrics import gains
 
 SEED = 0
 SHARE = 0.95

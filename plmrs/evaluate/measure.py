@@ -6,7 +6,7 @@ from typing import Any
 from plmrs.evaluate.groups import Group
 from plmrs.evaluate.intervals import intervals
 from plmrs.evaluate.rank import Ranked
-from plmrs.model.ranking import metrics
+from plmrs.model.metrics import metrics
 
 
 def measured(

@@ -1,4 +1,4 @@
-"""Full ranking: the rank of each user's target among all candidates, and the metrics of ranks.
+"""Full ranking: the rank of each user's target among all candidates.
 
 Ties count against the model: a target ranks behind every candidate with the same score. A model that gives all items
 one score is thus last, not first.
@@ -10,13 +10,12 @@ and every number comes from the same product wherever the chunks are cut.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from plmrs.data.dataset import Histories
@@ -229,25 +228,3 @@ def _count(
         return own, ranks, top_items(counted(), k)[1]
     deque(counted(), maxlen=0)
     return own, ranks, None
-
-
-def gains(ranks: NDArray[np.int64], topk: Sequence[int]) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """What each user counts in each metric, a metric at a time.
-
-    HR@k = [rank ≤ k], NDCG@k = [rank ≤ k] / log2(rank + 1), MRR@k = [rank ≤ k] / rank. With one relevant item a user
-    the ideal DCG is 1 (Järvelin and Kekäläinen, 2002).
-
-    Args:
-        ranks: Rank of each user's target, from 1. [users]
-        topk: Cut-offs k.
-    """
-    for k in topk:
-        hit = ranks <= k
-        yield f"HR@{k}", hit.astype(np.float64)
-        yield f"NDCG@{k}", hit / np.log2(ranks + 1)
-        yield f"MRR@{k}", hit / ranks
-
-
-def metrics(ranks: NDArray[np.int64], topk: Sequence[int]) -> dict[str, float]:
-    """Means over users of what `gains` gives. ranks [users]"""
-    return {name: float(np.mean(values)) for name, values in gains(ranks, topk)}

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from plmrs.config import TrainConfig
 from plmrs.data.splits import Split
 from plmrs.model.batch import Batch
-from plmrs.model.ranking import USERS, Products, metrics, new_buffer, rank_block
+from plmrs.model.metrics import metrics
+from plmrs.model.ranking import USERS, Products, new_buffer, rank_block
 from plmrs.model.recommender import Recommender
 from plmrs.model.weights import trained_state
 from plmrs.train.data import Batches, Sampling, epoch_batches, user_chunks

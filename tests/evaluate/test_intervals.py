@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plmrs.evaluate.intervals import intervals
-from plmrs.model.ranking import metrics
+from plmrs.model.metrics import metrics
 
 
 def test_they_are_those_of_a_bootstrap_over_users():

@@ -15,11 +15,11 @@ from plmrs.cache.integrity import drop_units
 from plmrs.cache.store import Cache
 from plmrs.cache.texts import Texts
 from plmrs.config import InspectConfig
-from plmrs.console import plain_lines
 from plmrs.data.dataset import Dataset
 from plmrs.inspect.command import inspect
 from plmrs.plm.checkpoint import find_plm
 from plmrs.report import Silent
+from plmrs.tables import plain_lines
 from plmrs.workspace import Workspace
 
 Cached = Callable[[str], Cache]

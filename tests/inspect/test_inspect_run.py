@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from plmrs.config import InspectConfig, TrainConfig
-from plmrs.console import plain_lines
 from plmrs.errors import UserError
 from plmrs.inspect.command import inspect
 from plmrs.model.run import create_run
 from plmrs.report import Silent, Table
+from plmrs.tables import plain_lines
 from plmrs.workspace import Workspace, write_json
 
 EPOCHS = [(1, 6.0, 0.10), (2, 3.0, 0.30), (3, 2.0, 0.25)]

@@ -12,7 +12,8 @@ from torchmetrics.functional.retrieval import (
 from plmrs.data.dataset import Histories
 from plmrs.data.splits import HeldOut
 from plmrs.model import ranking
-from plmrs.model.ranking import Products, blocks, chunks, mask_seen, metrics, new_buffer, rank_block, target_ranks
+from plmrs.model.metrics import metrics
+from plmrs.model.ranking import Products, blocks, chunks, mask_seen, new_buffer, rank_block, target_ranks
 
 
 def histories(*rows: list[int]) -> Histories:
