@@ -142,12 +142,12 @@ class Worker:
                 moves(*run(batch))
             return Computed(pooled, hidden)
         threads = torch.get_num_threads()
-        with ThreadPoolExecutor(at_once, "batch", torch.set_num_threads, (threads // at_once,)) as executor:
-            try:
+        try:
+            with ThreadPoolExecutor(at_once, "batch", torch.set_num_threads, (threads // at_once,)) as executor:
                 for moved in executor.map(run, cut):
                     moves(*moved)
-            finally:
-                torch.set_num_threads(threads)  # What is set in one thread, those begun later have too.
+        finally:
+            torch.set_num_threads(threads)  # What is set in one thread, those begun later have too.
         return Computed(pooled, hidden)
 
     def write(self, unit: int, computed: Computed) -> None:
