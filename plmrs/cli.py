@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,12 +30,19 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 """What Typer raises for a command line it cannot parse; it exports only this subclass."""
 
 _MORE_ROOM = "Free some space, or put --root and --runs on another disk. What was complete before is kept."
+_ELSEWHERE = "Move it out of the way, or name other folders with --root and --runs."
 _MENDABLE = {
     errno.ENOSPC: ("The disk is full", _MORE_ROOM),
     errno.EDQUOT: ("Your quota on the disk is used up", _MORE_ROOM),
     errno.EACCES: ("Permission denied", "Change its permissions, or name other folders with --root and --runs."),
     errno.EPERM: ("Operation not permitted", "Change its permissions, or name other folders with --root and --runs."),
     errno.EROFS: ("The file system is read-only", "Name folders on another one with --root and --runs."),
+    errno.EFBIG: ("A file would be larger than is allowed", _MORE_ROOM),
+    errno.ENOTDIR: ("A file is where a folder should be", _ELSEWHERE),
+    errno.EEXIST: ("A file is where a folder should be", _ELSEWHERE),
+    errno.EISDIR: ("A folder is where a file should be", _ELSEWHERE),
+    errno.ENAMETOOLONG: ("A name is too long for the file system", "Give a shorter one."),
+    errno.EMFILE: ("Too many files are open", "Allow more of them: `ulimit -n 4096`."),
 }
 
 
@@ -183,7 +191,8 @@ def _mendable(error: BaseException) -> UserError | None:
         seen.append(link)
         if isinstance(link, OSError) and link.errno in _MENDABLE:
             message, remedy = _MENDABLE[link.errno]
-            return UserError(f"{message}: {link.filename}." if link.filename else f"{message}.", remedy)
+            place = link.filename2 or link.filename  # The second is what a temporary file was to be renamed to.
+            return UserError(f"{message}: {place}." if place else f"{message}.", remedy)
         if any(sign in str(link) for sign in _FULL_DISK.get(type(link).__name__, ())):
             return UserError("The disk is full.", _MORE_ROOM)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
@@ -215,10 +224,22 @@ def _libraries_heard(console: Console) -> Iterator[None]:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     handler = _Handler(console)
     logging.getLogger().addHandler(handler)
+    thread_failed = threading.excepthook
+
+    def told(failure: threading.ExceptHookArgs) -> None:
+        # TensorBoard writes in a thread of its own, which a full disk ends.
+        mendable = None if failure.exc_value is None else _mendable(failure.exc_value)
+        if mendable is None:
+            thread_failed(failure)
+        else:
+            console.warn(mendable.message)
+
+    threading.excepthook = told
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
             yield
     finally:
+        threading.excepthook = thread_failed
         logging.getLogger().removeHandler(handler)

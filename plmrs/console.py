@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from plmrs.errors import UserError
+from plmrs.printable import printable
 from plmrs.report import Advance, Table
 from plmrs.tables import draw, json_of, plain_lines
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 SECONDS_A_LINE = 10.0
-"""Plain progress tells how far it is this often."""
+"""Plain progress tells how far it is this often at first …"""
+SHARE_A_LINE, MOST_SECONDS_A_LINE = 0.01, 600.0
+"""… and then after this share of the time that has passed, up to this long: a log of days has hundreds of lines."""
 SHORT_BAR = 8
 """Columns of a bar and the spaces beside it, at least."""
 
@@ -48,13 +51,13 @@ class Console:
 
     def say(self, line: str) -> None:
         """Tell one thing that was found or decided."""
-        self._write(line, sys.stderr if self.as_json else sys.stdout)
+        self._write(printable(line), sys.stderr if self.as_json else sys.stdout)
 
     def warn(self, line: str) -> None:
         """Tell one thing the user should look at; the same line is told once."""
         if line not in self._warned:
             self._warned.add(line)
-            self._write(f"Warning: {line}", sys.stderr)
+            self._write(f"Warning: {printable(line)}", sys.stderr)
 
     def error(self, error: UserError) -> None:
         """Tell what went wrong, and what to do about it on a second line."""
@@ -91,8 +94,10 @@ class Console:
         def advance(n: int = 1, note: str = "") -> None:
             nonlocal told
             job.advance(n, note)
-            if time.monotonic() - told >= SECONDS_A_LINE and job.done < job.total:
-                told = time.monotonic()
+            now = time.monotonic()
+            wait = min(max(SECONDS_A_LINE, SHARE_A_LINE * (now - job.started)), MOST_SECONDS_A_LINE)
+            if now - told >= wait and job.done < job.total:
+                told = now
                 self._write(job.midway(), sys.stderr)
 
         with self._told_at_end(job):

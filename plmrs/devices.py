@@ -12,6 +12,11 @@ class Devices(NamedTuple):
     accelerator: Literal["cpu", "gpu"]
     ids: list[int]
 
+    @property
+    def names(self) -> list[str]:
+        """What PyTorch calls them."""
+        return ["cpu" if self.accelerator == "cpu" else f"cuda:{i}" for i in self.ids]
+
 
 def resolve_devices(device: DeviceOptions) -> Devices:
     """The devices that `--accelerator` and `--devices` mean on this machine: without ids, its first one.

@@ -1,5 +1,7 @@
 """What goes wrong through the user's input: one line, a remedy, exit code 2."""
 
+from plmrs.printable import printable
+
 
 class UserError(Exception):
     """An error the user can mend.
@@ -10,6 +12,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        # What it quotes may come from anywhere.
+        self.message = printable(message)
+        self.remedy = printable(remedy)
+        super().__init__(self.message)

@@ -22,6 +22,7 @@ from plmrs.config import (
     VerbConfig,
 )
 from plmrs.errors import UserError
+from plmrs.plain_yaml import LONGEST, YamlError, read_yaml
 from plmrs.section import choices
 
 CONFIGS: dict[str, type[VerbConfig]] = {
@@ -38,6 +39,9 @@ CONFIGS: dict[str, type[VerbConfig]] = {
 _DASHES = str.maketrans("", "", "-_")
 
 PRESETS = Path(__file__).parent / "presets"
+
+SHOWN = 100
+"""Characters of a value that an error shows."""
 
 Config = TypeVar("Config", bound=VerbConfig)
 
@@ -86,7 +90,7 @@ def flag(key: str) -> str:
 def nearest(word: str, known: Iterable[str]) -> list[str]:
     """At most three of the known words that `word` may be a slip of, or a part of."""
     # Dashes are alike in all words and would make short ones look alike.
-    letters = word.translate(_DASHES)
+    letters = word.translate(_DASHES)[:SHOWN]
     names = {name.translate(_DASHES): name for name in sorted(known)}
     parts = [name for name in names if len(letters) > 2 and letters in name]
     near = [*get_close_matches(letters, names, 3, 0.7), *parts] or get_close_matches(letters, names, 1)
@@ -113,23 +117,21 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            content = read_yaml(file.read(LONGEST + 1))
     except FileNotFoundError:
         raise UserError(f"--config: {path} does not exist.") from None
     except IsADirectoryError:
         raise UserError(
             f"--config: {path} is a folder.", f"A run keeps its options in {path / 'config.yaml'}."
         ) from None
+    except OSError as error:
+        raise UserError(f"--config: {_shortened(str(path))} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise UserError(f"--config: {path} is no text file.", "It takes a YAML file with a line an option.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or "it cannot be read"
-        raise UserError(f"--config: {path} is not valid YAML{place}: {reason}.") from None
+    except YamlError as error:
+        raise UserError(f"--config: {path} is not valid YAML{error}.") from None
     if not isinstance(content, dict):
         found = "is empty" if content is None else f"holds a {type(content).__name__}, not options"
         raise UserError(f"--config: {path} {found}.", "It takes a line an option, such as `batch_size: 64`.")
@@ -148,7 +150,7 @@ def _refuse_unknown(key: Any, origin: str) -> None:
         }
         meant = f"Did you mean {aliases[key]}?" if key in aliases else did_you_mean(str(key), known)
         hint = meant or "Keys are the options of `plmrs train --help`, with underscores."
-        raise UserError(f"{place}: there is no option {str(key)!r}.", hint)
+        raise UserError(f"{place}: there is no option {_shortened(repr(str(key)))}.", hint)
 
 
 def _broken_rule(error: ValidationError, kind: type[VerbConfig], origins: Mapping[str, str]) -> UserError:
@@ -206,6 +208,10 @@ def _rule(kind: str, context: Mapping[str, Any], message: str) -> str:
 def _shown(value: Any) -> str:
     try:
         float(value)
-    except (TypeError, ValueError):
-        return repr(value)
-    return str(value)
+    except (TypeError, ValueError, OverflowError):
+        return _shortened(repr(value))
+    return _shortened(str(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from plmrs.printable import printable
+
 
 class Advance(Protocol):
     """Moves one tracked job on by `n` units; `note` is a short text shown beside it, such as `loss 3.21`."""
@@ -63,6 +65,11 @@ class Table:
     bold: Collection[tuple[int, int]] = field(default=())
 
 
+def counted(n: int, unit: str) -> str:
+    """A number of things, of which `unit` names one: `1 row`, `2,400 rows`."""
+    return f"{n:,} {unit}{'' if n == 1 else 's'}"
+
+
 def shown(cell: Cell) -> str:
     """A cell as text: floats with 4 decimals, integers with commas, `-` for nothing."""
     if cell is None:
@@ -71,4 +78,4 @@ def shown(cell: Cell) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, float):
         return f"{cell:.4f}"
-    return f"{cell:,}" if isinstance(cell, int) else cell
+    return f"{cell:,}" if isinstance(cell, int) else printable(cell)

@@ -6,12 +6,16 @@ optional field, `0 1 2` or `0,1,2` for a tuple, numbers as numbers or as text.
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+LARGEST = 2**63 - 1
+"""The largest whole number of any option: what the numbers of a computer hold."""
+_ODD = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 BETWEEN_WORDS = "\x1f"
 """What separates the words of an option that takes them as they stand: a character that no id has."""
 
@@ -43,8 +47,27 @@ def option(
 class Section(BaseModel):
     """A concern's options; `panel` is the heading they stand under in `--help`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
     panel: ClassVar[str]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("gives no value")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _within_bounds(cls, value: Any, about: ValidationInfo) -> Any:
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, int) and each > LARGEST:
+                raise ValueError(f"is greater than {LARGEST}, the most it can be")
+        # A text of several lines is a text like any other.
+        odd_in = str(value).replace("\n", " ") if about.field_name == "text_template" else str(value)
+        if isinstance(value, (str, Path)) and (odd := _ODD.search(odd_in)):
+            raise ValueError("is not UTF-8" if odd[0] > "\x7f" else "holds a line end or another control character")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -5,15 +5,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from plmrs.printable import printable
 from plmrs.report import Table, shown
 
 GAP = 2
 """Spaces between two columns of a table."""
+FEW_NOTES = 2
+"""So many notes stand right below their table; more, as a protocol is, would look like rows of it."""
 
 
 def plain_lines(table: Table) -> list[str]:
     """A table as aligned lines of its full width."""
-    cells = [list(map(str, table.columns)), *([shown(cell) for cell in row] for row in table.rows)]
+    cells = [list(map(printable, table.columns)), *([shown(cell) for cell in row] for row in table.rows)]
     right = [_is_numeric(table, column) for column in range(len(table.columns))]
     widths = [max(len(row[column]) for row in cells) for column in range(len(table.columns))]
     lines = [
@@ -24,7 +27,8 @@ def plain_lines(table: Table) -> list[str]:
         for row in cells
     ]
     rule = "  ".join("-" * width for width in widths)
-    return [table.title, *(() if not any(table.columns) else (lines[0], rule)), *lines[1:], *table.notes]
+    notes = [*([""] if len(table.notes) > FEW_NOTES else []), *map(printable, table.notes)]
+    return [printable(table.title), *(() if not any(table.columns) else (lines[0], rule)), *lines[1:], *notes]
 
 
 def json_of(tables: Sequence[Table]) -> str:
@@ -57,20 +61,23 @@ def draw(table: Table, stream: TextIO) -> None:
         box=box.SIMPLE_HEAD, show_edge=False, show_header=any(table.columns), pad_edge=False, padding=(0, 1, 0, 0)
     )
     widths = fitted(
-        [[str(name) for name in table.columns], *([shown(cell) for cell in row] for row in table.rows)], terminal.width
+        [[printable(name) for name in table.columns], *([shown(cell) for cell in row] for row in table.rows)],
+        terminal.width,
     )
     for column, (name, width) in enumerate(zip(table.columns, widths, strict=True)):
         justify: Any = "right" if _is_numeric(table, column) else "left"
-        drawn.add_column(Text(str(name)), justify=justify, overflow="fold", width=width)
+        drawn.add_column(Text(printable(name)), justify=justify, overflow="fold", width=width)
     for number, row in enumerate(table.rows):
         styles = ("bold" if (number, column) in table.bold else "" for column in range(len(row)))
         drawn.add_row(*(Text(shown(cell), style=style) for cell, style in zip(row, styles, strict=True)))
     terminal.print()
-    terminal.print(Text(table.title, style="bold"))
+    terminal.print(Text(printable(table.title), style="bold"))
     if table.columns:
         terminal.print(drawn)
+    if len(table.notes) > FEW_NOTES:
+        terminal.print()
     for note in table.notes:
-        terminal.print(Text(note, style="dim"))
+        terminal.print(Text(printable(note), style="dim"))
 
 
 def fitted(rows: Sequence[Sequence[str]], most: int) -> list[int]:

@@ -1,7 +1,9 @@
 """What many tests stand on: tiny PLMs with random weights, and a small prepared data set."""
 
 import json
+import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,7 @@ def byte_level() -> Any:
 
 HEADS = {
     "bert": ("Bert", "ForMaskedLM"),
+    "gpt2": ("GPT2", "LMHeadModel"),
     "llama": ("Llama", "ForCausalLM"),
     "mistral": ("Mistral", "ForCausalLM"),
     "opt": ("OPT", "ForCausalLM"),
@@ -198,3 +201,19 @@ def small_dataset(small_workspace: Workspace, make_dataset: MakeDataset) -> Data
     """The prepared data set `small` in `small_workspace`: 600 items, two pairs of them with the same text."""
     texts = titles(600)
     return make_dataset(small_workspace, "small", [*texts[:598], texts[0], texts[597]])
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> Any:
+    """Starts processes that have imported what takes long."""
+    context = multiprocessing.get_context("forkserver")
+    ours = ["plmrs.plm.run", "plmrs.preinfer.command", "plmrs.evaluate.rank", "plmrs.recommend.rank"]
+    context.set_forkserver_preload(["zarr", "torch", "transformers.models.opt.modeling_opt", *ours])
+    ensure_running()  # Begun with the first process, it would never heed Ctrl-C: plmrs starts its own without.
+    return context
+
+
+@pytest.fixture
+def quick_processes(monkeypatch: pytest.MonkeyPatch, forkserver: Any) -> None:
+    """Processes that a command shares work among start this way: where it is not their start that is tested."""
+    monkeypatch.setattr("multiprocessing.get_context", lambda method: forkserver)

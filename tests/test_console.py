@@ -148,6 +148,19 @@ def test_progress_in_a_file_is_a_line_now_and_then(clock, capsys: pytest.Capture
     ]
 
 
+def test_a_log_of_days_can_be_read(clock, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    with Console().track("Encoding", 360_000, "items") as advance:
+        for _ in range(100):  # hours
+            for _ in range(3600):
+                clock(1.0)
+                advance()
+            lines.append(len(capsys.readouterr().err.splitlines()))
+    assert lines[0] > 150
+    assert lines[-1] == 6
+    assert 500 < sum(lines) < 1500
+
+
 def test_resumed_progress_counts_what_was_done_before_but_not_its_speed(
     clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,3 +297,20 @@ def test_the_best_numbers_are_bold_in_a_terminal_only(terminal: Terminal) -> Non
     assert re.search(r"\x1b\[1m *0\.5000\x1b\[0m", drawn)
     assert not re.search(r"\x1b\[1m *0\.2500", drawn)
     assert "\x1b" not in "".join(plain_lines(table))
+
+
+@pytest.mark.parametrize("terminal_of", [False, True], ids=["file", "terminal"])
+def test_no_text_commands_the_terminal(
+    terminal_of: bool, terminal: Terminal, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not terminal_of:
+        monkeypatch.setattr(terminal, "isatty", lambda: False)
+    odd = "a\x1b[2Jb\x07\x9b31m\u202ec\rd\ne [/red] é 数"
+    console = Console()
+    console.say(odd)
+    console.warn(odd)
+    console.error(UserError(odd, odd))
+    console.show([Table(odd, [odd, "n"], [[odd, 1]], [odd])])
+    said = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
+    assert not set(said) & set("\x1b\x07\x9b\u202e\r")
+    assert said.count("a\\x1b[2Jb\\x07\\x9b31m\\u202ec\\rd\\ne [/red] é 数") >= 5

@@ -11,11 +11,23 @@ import pytest
 import plmrs
 
 PACKAGE = Path(plmrs.__file__).parent
-BASE = ["errors", "report", "section", "workspace", "config", "origins", "devices", "canvas"]
+BASE = [
+    "printable",
+    "errors",
+    "report",
+    "section",
+    "workspace",
+    "links",
+    "plain_yaml",
+    "config",
+    "origins",
+    "devices",
+    "canvas",
+]
 NOUNS = ["data", "plm", "cache", "model"]
 VERBS = ["prepare", "preinfer", "train", "evaluate", "recommend", "export", "inspect"]
 DOOR = ["tables", "console", "options", "cli"]
-LAYERS = [*BASE, *NOUNS, *VERBS, *DOOR]
+LAYERS = [*BASE, "processes", *NOUNS, *VERBS, *DOOR]
 HEAVY = {"torch", "transformers", "pytorch_lightning", "deepspeed", "zarr", "pandas", "pyarrow", "numpy", "scipy"}
 
 

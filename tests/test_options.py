@@ -238,8 +238,8 @@ def test_a_mistake_is_named(parse: Parse, line: str, message: str, remedy: str) 
         ("- lr", "--config: {path} holds a list, not options.", ""),
         ("lr: [1", "--config: {path} is not valid YAML at line 1: ", ""),
         ("batch_size: null", "batch_size in {path}: None is not a whole number.", ""),
-        ("batch_size: yes", "batch_size in {path}: 'true' is not a whole number.", ""),
-        ("topk_list: {a: 1}", "topk_list in {path}: {'a': 1} is not a list of values.", ""),
+        ("batch_size: yes", "batch_size in {path}: 'yes' is not a whole number.", ""),
+        ("topk_list: {a: 1}", "topk_list in {path}: {'a': '1'} is not a list of values.", ""),
     ],
 )
 def test_a_mistake_in_a_file_names_the_file(

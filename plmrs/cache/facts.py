@@ -105,7 +105,7 @@ class Facts:
             texts = Texts(
                 read_array(self.place, "length", n_texts), read_array(self.place, "text_of_item", self.n_items)
             )
-            if texts.fingerprint == self.manifest["text_table"]:
+            if texts.fingerprint == self.manifest["text_table"] and texts.are_sound:
                 return texts
             reason = "they are not those it was made with"
         except DamagedError as error:
@@ -119,9 +119,16 @@ class Facts:
         """Which texts are in which unit.
 
         Raises:
-            UserError: the tables of texts are damaged.
+            UserError: the tables of texts are damaged, or its manifest tells of other units.
         """
-        return new_layout(self.texts.length, self.hidden_size)
+        layout = new_layout(self.texts.length, self.hidden_size)
+        if (layout.n_units, layout.most_texts, layout.most_tokens) != tuple(
+            self.manifest[key] for key in ("n_units", "unit_texts", "unit_tokens")
+        ):
+            raise UserError(
+                f"The cache {self.place} is damaged: its units are not those of its texts.", REMOVE.format(self.place)
+            )
+        return layout
 
     @property
     def is_complete(self) -> bool:

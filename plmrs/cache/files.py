@@ -128,6 +128,9 @@ def _stored_chunks(place: str, name: str, shape: tuple[int, ...], dtype: np.dtyp
         array: Any = zarr.open_array(FsspecStore.from_url(f"{place}/{name}", read_only=True), mode="r", zarr_format=3)
     except Exception as error:  # Each kind of store has errors of its own.
         raise _unreachable(f"{place}/{name}", error) from error
+    # Other codecs may unpack a few bytes to any number of them.
+    if [type(codec).__name__ for codec in array.metadata.codecs] != ["BytesCodec", "Crc32cCodec"]:
+        raise UserError(f"{place}/{name} does not fit the cache: it is packed in another way.")
     if (array.chunks, array.dtype) != (shape, dtype):
         raise UserError(f"{place}/{name} does not fit the cache: {array.dtype} in chunks of {array.chunks}.")
 

@@ -32,15 +32,21 @@ def open_cache(place: Path | str, memory: int = 0, verified: bool = True) -> Cac
     return Cache(path, read_manifest(path), None, memory, verified)
 
 
+def cache_folders(workspace: Workspace, dataset: str | None = None) -> list[Path]:
+    """The folders of the caches of the workspace, or of one data set, the newest first."""
+    datasets = [workspace.caches(dataset)] if dataset else workspace.caches("any").parent.glob("*")
+    found = [path for folder in datasets for path in folder.glob("*/*.zarr") if PARTIAL not in path.name]
+    return sorted(found, key=lambda path: (_time(path), path.name), reverse=True)
+
+
 def list_caches(workspace: Workspace, dataset: str | None = None) -> list[Cache]:
     """The caches of the workspace, or of one data set, the newest first; what cannot be opened is left out."""
-    datasets = [workspace.caches(dataset)] if dataset else workspace.caches("any").parent.glob("*")
     found = []
-    for path in (path for folder in datasets for path in folder.glob("*/*.zarr") if PARTIAL not in path.name):
+    for path in cache_folders(workspace, dataset):
         # What is damaged cannot be used; the command that names it says why.
         with suppress(UserError):
             found.append(open_cache(path))
-    return sorted(found, key=lambda cache: (_time(cache.path), cache.path.name), reverse=True)
+    return found
 
 
 def _time(path: Path) -> float:
@@ -64,8 +70,8 @@ def find_cache(
     Args:
         workspace: Where it is looked for.
         dataset: Whose items and texts it must hold, as they are now.
-        plm_name: Whose states it must hold, with the weights they are now; None for any PLM's. A hub name is not looked
-            up at the hub: a cache of it serves without network.
+        plm_name: Whose states it must hold, with the weights they are now; None for any PLM's, but for one whose files
+            have changed since. A hub name is not looked up at the hub: a cache of it serves without network.
         tokenized_len: Tokens kept of a text.
         precision: Of weights and states, `32`, `bf16` or `fp16`; None for any.
         boundary: Its boundary's name; pooled states are at `final` alone.
@@ -88,6 +94,15 @@ def find_cache(
     }
     for cache in list_caches(workspace, dataset.name):
         held = cache.manifest
-        if all(value is None or held[key] == value for key, value in wanted.items()) and cache.is_complete:
+        if not all(value is None or held[key] == value for key, value in wanted.items()) or not cache.is_complete:
+            continue
+        if plm_name is not None or _is_current(cache):
             return cache
     return None
+
+
+def _is_current(cache: Cache) -> bool:
+    """Whether the PLM of a cache is as it was, so far as its files are here."""
+    with suppress(UserError):  # The cache serves without its PLM.
+        return known_identity(cache.plm) in {None, cache.manifest["plm_identity"]}
+    return True

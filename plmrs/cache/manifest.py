@@ -9,7 +9,7 @@ from typing import Any
 from plmrs.cache.dtypes import STORED
 from plmrs.cache.files import Place, read_texts
 from plmrs.errors import UserError
-from plmrs.workspace import fingerprint
+from plmrs.workspace import check_format, fingerprint
 
 FORMAT = 2
 FINAL = "final"
@@ -74,10 +74,11 @@ def read_manifest(place: Place) -> dict[str, Any]:
         version = manifest["format"]
         if version == FORMAT and not {*DEPENDS, *NAMES, "fingerprint", "checksum"} <= set(manifest):
             raise KeyError("fingerprint")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{place} is no cache of plmrs, or a damaged one.", "`plmrs inspect` lists caches.") from None
-    if version != FORMAT:
-        raise UserError(f"{place} has format {version}, this plmrs reads {FORMAT}.", REMOVE.format(place))
+    check_format(str(place), version, FORMAT, f"remove {place} and run `plmrs preinfer` again")
+    if not _is_plausible(manifest):
+        raise UserError(f"The manifest of the cache {place} is damaged: its sizes are none.", REMOVE.format(place))
     unsigned = {key: value for key, value in manifest.items() if key not in {"fingerprint", "checksum"}}
     if signed(unsigned) != manifest:
         raise UserError(f"The manifest of the cache {place} is damaged: its fingerprint differs.", REMOVE.format(place))
@@ -89,3 +90,19 @@ def read_manifest(place: Place) -> dict[str, Any]:
             "Move it back to where it was made, or remove it.",
         )
     return manifest
+
+
+def _is_plausible(manifest: Mapping[str, Any]) -> bool:
+    """Whether the sizes of a manifest can be those of a cache: its checksum says who wrote it as little as any."""
+    sizes = [manifest[key] for key in ("n_items", "n_texts", "n_units", "unit_texts", "unit_tokens", "hidden_size")]
+    poolings = manifest["poolings"]
+    return (
+        all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size < 2**31 for size in sizes)
+        and manifest["n_units"] <= manifest["n_texts"] <= manifest["n_items"]
+        and isinstance(manifest["dtype"], str)
+        and manifest["dtype"] in STORED
+        and isinstance(manifest["blocks"], int)
+        and isinstance(poolings, list)
+        and all(pooling in ("mean", "last", "cls") for pooling in poolings)
+        and all(isinstance(manifest[key], str) for key in ("dataset", "plm", "boundary"))
+    )

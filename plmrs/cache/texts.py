@@ -33,6 +33,14 @@ class Texts:
         """Tokens of all of them together."""
         return int(self.length.sum())
 
+    @property
+    def are_sound(self) -> bool:
+        """Whether they can be texts of items: rows are looked up by these numbers in memory that is mapped."""
+        length, item = self.length, self.text_of_item
+        return bool(
+            length.min() >= 1 and (np.diff(length) <= 0).all() and item.min() >= 0 and item.max() == len(length) - 1
+        )
+
     @cached_property
     def rows(self) -> NDArray[np.int64]:
         """The row of the first item of each text: where its tokens are taken from. [texts]"""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from plmrs.config.kinds import Positive, Share
+from plmrs.config.kinds import FolderName, Positive, Share
 from plmrs.section import Section, option
 
 
@@ -13,7 +13,7 @@ class RawOptions(Section):
     """The raw files of `prepare`, and the name of what is made of them."""
 
     panel = "Raw files"
-    name: str | None = option(
+    name: FolderName | None = option(
         None, "Name of the prepared data set; several of one source lie side by side. Default: the source's."
     )
     items: Path | None = option(

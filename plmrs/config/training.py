@@ -4,8 +4,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from plmrs.config.kinds import Ids, Positive, Share
+from plmrs.config.kinds import FolderName, Ids, Positive, Share
 from plmrs.section import Section, option
+
+Loss = Literal["ce", "in_batch", "bce", "gbce", "bpr_max", "sampled"]
+NEGATIVES = {"bce": 1, "gbce": 256, "bpr_max": 256, "sampled": 1024}
+"""The losses that draw items by chance, and how many by default: a position, or a batch of `sampled`."""
+OF_ONE_LOSS = {"gbce_t": "gbce", "bpr_penalty": "bpr_max"}
+"""Options that say something of one loss alone."""
 
 
 class ModelOptions(Section):
@@ -57,18 +63,21 @@ class LossOptions(Section):
     """What training makes small."""
 
     panel = "Loss"
-    loss: Literal["ce", "in_batch", "bce", "gbce", "sampled"] | None = option(
+    loss: Loss | None = option(
         None,
-        "ce: softmax over all items; in_batch: over those of the batch; bce, gbce, sampled: against items drawn by"
+        f"ce: softmax over all items; in_batch: over those of the batch; {', '.join(NEGATIVES)}: against items drawn by"
         " chance. Default: ce, and in_batch where blocks of the PLM run in every step.",
     )
     loss_items: Literal["train", "all"] = option(
-        "train", "Items that ce, bce, gbce and sampled rank a target among: those that training has, or all."
+        "train", "Items that losses but in_batch rank a target among: those that training has, or all."
     )
     negatives: Positive | None = option(
-        None, "Items drawn: a position of bce (default 1) or gbce (256), a batch of sampled (1,024)."
+        None,
+        "Items drawn for a position, or a batch of sampled. Default:"
+        f" {', '.join(f'{loss} {n:,}' for loss, n in NEGATIVES.items())}.",
     )
     gbce_t: Annotated[float, Field(ge=0, le=1)] = option(0.75, "gbce: how far it corrects for drawing few items.")
+    bpr_penalty: Annotated[float, Field(ge=0)] = option(0.0, "bpr_max: weight of the squares of negatives' scores.")
     gather_negatives: bool = option(False, "in_batch, sampled: rank among the items of all processes' batches.")
 
 
@@ -113,7 +122,7 @@ class TrainerOptions(Section):
         False, "Compute the PLM's trained blocks once more in the backward pass instead of keeping their states."
     )
     seed: Annotated[int, Field(ge=0)] = option(42, "Seed of weights, order and dropout.")
-    name: str | None = option(None, "Name of the run. Default: data set, input and PLM.")
+    name: FolderName | None = option(None, "Name of the run. Default: data set, input and PLM.")
     resume: str | None = option(
         None,
         "Continue a run: its name, or the last one when none is given; auto: the one of this name if it is unfinished,"

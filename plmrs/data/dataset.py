@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from plmrs.errors import UserError
-from plmrs.workspace import PARTIAL, Workspace, read_json
+from plmrs.workspace import PARTIAL, Workspace, check_format, read_json
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -86,11 +86,28 @@ class Dataset:
 
     @cached_property
     def _items(self) -> pa.Table:
-        return feather.read_table(self.folder / ITEMS, memory_map=True)
+        return self._mapped(ITEMS)
 
     @cached_property
     def _users(self) -> pa.Table:
-        return feather.read_table(self.folder / HISTORIES, memory_map=True)
+        return self._mapped(HISTORIES)
+
+    def _mapped(self, name: str) -> pa.Table:
+        """One of its files, memory-mapped.
+
+        Raises:
+            UserError: it is gone, or the data set was prepared anew since it was opened.
+        """
+        again = f"Run `plmrs prepare {self.name}` again."
+        try:
+            table = feather.read_table(self.folder / name, memory_map=True)
+        except FileNotFoundError:
+            raise UserError(f"{self.folder / name} does not exist.", again) from None
+        # Only now: a file that is mapped stays what it is, also when another takes its name.
+        manifest = self.folder / MANIFEST
+        if manifest.is_file() and read_json(manifest).get("fingerprint") != self.fingerprint:
+            raise UserError(f"Data set {self.name} was prepared anew meanwhile.", "Run the same command again.")
+        return table
 
     @property
     def n_items(self) -> int:
@@ -209,9 +226,5 @@ def open_dataset(workspace: Workspace, name: str | None = None) -> Dataset:
         raise UserError(f"No data set {name} is prepared below {workspace.root}.", hint)
     folder = workspace.prepared(name)
     manifest = read_json(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        raise UserError(
-            f"{folder} has format {manifest.get('format')}, this plmrs reads {FORMAT}.",
-            f"Run `plmrs prepare {name}` again.",
-        )
+    check_format(folder, manifest.get("format"), FORMAT, f"run `plmrs prepare {name}` again")
     return Dataset(name, folder, manifest)

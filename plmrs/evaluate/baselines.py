@@ -145,12 +145,6 @@ def neighbour_scores(inputs: Histories, similarity: sparse.csr_array, decay: flo
     return sparse.csr_array(history @ similarity)
 
 
-def by_co_occurrence(inputs: Histories, similarity: sparse.csr_array, decay: float = DECAY) -> NDArray[np.float32]:
-    """`neighbour_scores` as a dense array. [users, items]"""
-    scores: NDArray[np.float32] = neighbour_scores(inputs, similarity, decay).toarray()
-    return scores
-
-
 def neighbours_kept(n_items: int) -> int:
     """How many similar items of each item are kept at most."""
     return max(1, SIMILAR // n_items)

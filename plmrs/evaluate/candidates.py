@@ -1,16 +1,12 @@
 """What a target is ranked among."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from plmrs.data.candidates import allowed_items
 from plmrs.data.dataset import Dataset
-from plmrs.data.splits import training_counts
-from plmrs.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -37,40 +33,13 @@ def candidates_of(asked: str, dataset: Dataset, counts: NDArray[np.int64]) -> Ca
     Raises:
         UserError: there is no such file, or an id in it is no item's.
     """
-    new, n = int((counts == 0).sum()), dataset.n_items
-    if asked == "all":
+    n = dataset.n_items
+    allowed = allowed_items(asked, dataset, dataset.item_table.column("item_id"))
+    new = int((counts == 0).sum() if allowed is None else (counts[allowed] == 0).sum())
+    if allowed is None:
         return Candidates(None, f"all {n:,} items ({new:,} never in training)")
+    among = f"the {allowed.sum():,} items"
     if asked == "train":
-        return Candidates(counts > 0, f"the {n - new:,} items that occur in training, of {n:,}")
-    if asked == "interacted":
-        taken = training_counts(dataset.histories, n) > 0
-        unseen = int((counts[taken] == 0).sum())
-        return Candidates(taken, f"the {taken.sum():,} items that anyone took, of {n:,} ({unseen:,} never in training)")
-    allowed = np.zeros(n, np.bool_)
-    allowed[_rows(Path(asked), dataset)] = True
-    unseen = int((counts[allowed] == 0).sum())
-    return Candidates(allowed, f"the {allowed.sum():,} items in {asked}, of {n:,} ({unseen:,} never in training)")
-
-
-def _rows(path: Path, dataset: Dataset) -> NDArray[np.int64]:
-    """The items whose ids stand in a file, a line each. [n]"""
-    if not path.is_file():
-        raise UserError(
-            f"--candidates: there is no file {path}.", "It takes all, interacted, train, or a file of item ids."
-        )
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
-    ids = pa.array([line.removesuffix("\r") for line in lines], pa.string())
-    number = pa.array(np.arange(1, len(ids) + 1))
-    filled = pc.not_equal(ids, "")
-    ids, number = ids.filter(filled), number.filter(filled)
-    rows = pc.index_in(ids, value_set=pa.array(dataset.item_ids(), pa.string()))
-    if not len(ids):
-        raise UserError(f"--candidates: {path} is empty.", "It takes an item id a line.")
-    if rows.null_count:
-        first = pc.index(pc.is_null(rows), True).as_py()
-        raise UserError(
-            f"{path}, line {number[first]}: data set {dataset.name} has no item {ids[first].as_py()!r}.",
-            f"It has none of {rows.null_count:,} of the {len(ids):,} ids there. Leave them out.",
-        )
-    found: NDArray[np.int64] = rows.to_numpy().astype(np.int64)
-    return found
+        return Candidates(allowed, f"{among} that occur in training, of {n:,}")
+    which = "that anyone took" if asked == "interacted" else f"in {asked}"
+    return Candidates(allowed, f"{among} {which}, of {n:,} ({new:,} never in training)")

@@ -22,21 +22,19 @@ from plmrs.evaluate.lists import list_metrics
 from plmrs.evaluate.measure import measured, of_methods
 from plmrs.evaluate.methods import Method, baselines
 from plmrs.evaluate.output import output_paths, write_output, write_per_user
-from plmrs.evaluate.processes import rank_in_processes
 from plmrs.evaluate.protocol import protocol_of
-from plmrs.evaluate.rank import Ranked, Task, rank
+from plmrs.evaluate.rank import Ranked, Task, rank, rank_in_processes
 from plmrs.evaluate.report.write import check_report, write_report
 from plmrs.evaluate.runs import models_of, named, row_name
 from plmrs.evaluate.significance import Pair, compare
 from plmrs.evaluate.tables import tables_of
+from plmrs.links import check_links
 from plmrs.model.card import write_card
-from plmrs.model.run import Run, open_run
+from plmrs.model.run import TEST_FORMAT, Run, open_run
 from plmrs.report import Progress, Table
 from plmrs.workspace import write_json
 
 METRICS = "{}_metrics.json"
-FORMAT = 2
-"""Of `test_metrics.json` and `val_metrics.json`."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,12 @@ def evaluate(what: str | Sequence[str] | None, config: EvaluateConfig, progress:
     """
     paths = output_paths(config.results)
     check_report(config.results)
-    accelerator, ids = resolve_devices(config.device)
-    devices = [torch.device("cpu" if accelerator == "cpu" else f"cuda:{number}") for number in ids]
+    devices = [torch.device(name) for name in resolve_devices(config.device).names]
     workspace = config.workspace.open()
     wanted: Sequence[str | None] = [what] if isinstance(what, str) else list(what or []) or [None]
     runs = named([open_run(workspace, each) for each in wanted])
+    for run in runs.values():
+        check_links(run.folder)
     models, cosines, dataset = models_of(workspace, runs, devices[0], progress)
     evaluated = _evaluated(runs, dataset, config)
     methods = {**models, **baselines(split_of(dataset).train, evaluated.counts, cosines)}
@@ -145,7 +144,8 @@ def _task(evaluated: Evaluated, methods: dict[str, Method], config: EvaluateConf
 
 def _ranked(task: Task, devices: Sequence[torch.device], progress: Progress) -> dict[str, Ranked]:
     """Rank by every method, on one device or several."""
-    with progress.track("Ranking", len(task.methods) * len(task.users), "users") as advance:
+    label = f"Ranking by {len(task.methods)} methods"
+    with progress.track(label, len(task.methods) * len(task.users), "ranks") as advance:
         if len(devices) > 1:
             return rank_in_processes(task, devices, advance)
         return rank(task, devices[0], advance)
@@ -159,7 +159,7 @@ def _content(
     groups = groups_of(evaluated.users, evaluated.counts, evaluated.dataset)
     allowed = evaluated.candidates.allowed
     return {
-        "format": FORMAT,
+        "format": TEST_FORMAT,
         "plmrs": __version__,
         "evaluated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "split": config.ranking.split,
@@ -180,4 +180,4 @@ def _write_of_run(name: str, run: Run, content: dict[str, Any]) -> None:
     own = of_methods(content, {name: row_name(run), **{each: each for each in others}})
     kept = {key: value for key, value in own.items() if key not in {"format", "runs", "significance"}}
     path = run.folder / METRICS.format(content["split"])
-    write_json(path, {"format": FORMAT, **content["runs"][name], **kept})
+    write_json(path, {"format": TEST_FORMAT, **content["runs"][name], **kept})

@@ -1,7 +1,7 @@
-"""Ranks of every held-out user's target by several methods, in one process."""
+"""Ranks of every held-out user's target by several methods, in one process or in one a device."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from plmrs.data.splits import HeldOut
 from plmrs.evaluate.methods import Method
 from plmrs.model.ranking import blocks, new_buffer, rank_block
+from plmrs.processes import Send, in_turn
 from plmrs.report import Advance
 
 
@@ -70,3 +71,30 @@ def rank(task: Task, device: torch.device, advance: Advance, process: int = 0, p
             advance(len(users))
         found[name] = Ranked(np.concatenate(ranks), shown[1:].cpu().numpy())
     return found
+
+
+def rank_in_processes(task: Task, devices: Sequence[torch.device], advance: Advance) -> dict[str, Ranked]:
+    """What `rank` gives, by a process a device.
+
+    Raises:
+        UserError: a process failed.
+    """
+    n = len(devices)
+    found: dict[int, dict[str, Ranked]] = {}
+    for number, message in in_turn(_share, replace(task, memory=task.memory // n), devices):
+        if isinstance(message, int):
+            advance(message)
+        else:
+            found[number] = message
+    return {
+        name: Ranked(
+            np.concatenate([found[number][name].ranks for number in range(n)]),
+            np.sum([found[number][name].shown for number in range(n)], axis=0),
+        )
+        for name in task.methods
+    }
+
+
+def _share(task: Task, device: torch.device, process: int, processes: int, send: Send) -> None:
+    """Send how many users were ranked as they are, and at last what was found."""
+    send(rank(task, device, lambda n=1, note="": send(n), process, processes))

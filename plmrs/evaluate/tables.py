@@ -64,7 +64,7 @@ def _lists(methods: Sequence[str], lists: Mapping[str, Mapping[str, float]]) -> 
     rows: list[list[Cell]] = [
         [method, lists[method][coverage], round(lists[method][popularity]), lists[method][gini]] for method in methods
     ]
-    return Table("Lists", ["method", coverage, popularity, gini], rows)
+    return Table(f"Lists of the best {coverage.partition('@')[2]}", ["method", coverage, popularity, gini], rows)
 
 
 def _by(by: str, methods: Sequence[str], groups: Sequence[Mapping[str, Any]]) -> Table:
@@ -77,11 +77,12 @@ def _by(by: str, methods: Sequence[str], groups: Sequence[Mapping[str, Any]]) ->
 
 
 def _best(rows: Sequence[Sequence[Cell]]) -> frozenset[tuple[int, int]]:
-    """The places of each column's largest numbers; none where there is but one row."""
+    """The places of each column's largest numbers; none where all rows have the same."""
     found = set()
     for column in range(1, len(rows[0])):
         values = [float(row[column] or 0) for row in rows]
-        found |= {(row, column) for row, value in enumerate(values) if value == max(values) and len(rows) > 1}
+        if min(values) < max(values):
+            found |= {(row, column) for row, value in enumerate(values) if value == max(values)}
     return frozenset(found)
 
 

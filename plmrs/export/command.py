@@ -63,8 +63,12 @@ def export(what: str | None, config: ExportConfig, progress: Progress) -> list[T
         progress: Where it tells what it does.
 
     Raises:
-        UserError: there is no such run, the folder is another's, or the exported encoder would not be exact.
+        UserError: there is no such run, the folder is another's, several devices are named, or the exported encoder
+            would not be exact.
     """
+    named = config.device.devices or ()
+    if len(named) > 1:
+        raise UserError("export runs on one device.", f"Name one, as in --devices {named[0]}.")
     model = load_model(what, config.workspace, config.device, progress)
     folder, kind = config.parts.output or model.run.folder / FOLDER, config.parts.vectors
     if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):

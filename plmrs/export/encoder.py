@@ -15,6 +15,8 @@ from plmrs.model.encoder import UserEncoder
 
 SAMPLES = (1, 2, 17)
 """Users of the batches that the program is compared on."""
+MOST = 2**31 - 1
+"""Users of a batch at most; without an end to them torch 2.6 cannot tell that a slice holds them all."""
 
 
 def export_encoder(encoder: UserEncoder, vectors: Tensor, path: Path) -> None:
@@ -29,7 +31,7 @@ def export_encoder(encoder: UserEncoder, vectors: Tensor, path: Path) -> None:
         UserError: the program's numbers are not the model's.
     """
     portable = copy.deepcopy(encoder).cpu().eval().requires_grad_(False)
-    users = torch.export.Dim("users", min=1)
+    users = torch.export.Dim("users", min=1, max=MOST)
     example = _windows(portable, vectors, 2)
     with torch.no_grad():
         program = torch.export.export(portable, example, dynamic_shapes=({0: users}, {0: users}))

@@ -133,21 +133,13 @@ def _width(kind: str) -> int:
 
 def _pickled(path: Path) -> tuple[list[list[Cell]], list[Stored]]:
     """A file of torch.save. Only tensors, numbers and text are read; anything else in it would be code to run."""
-    from pickle import UnpicklingError
-
     import torch
+
+    from plmrs.plm.unpickled import unpickled
 
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is no checkpoint, or cut.")
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except UnpicklingError:
-        raise UserError(
-            f"{path} holds objects that are no tensors, numbers or text; to read them would run code of the file.",
-            "Look at it with `python -m zipfile -l`, or load it yourself if you trust it.",
-        ) from None
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    held = unpickled(path, "Copy or download it again.")
     held = held if isinstance(held, Mapping) else {"": held}
     state = held.get("state_dict", held)
     facts: list[list[Cell]] = [["kind", "PyTorch checkpoint"]]

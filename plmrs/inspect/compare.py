@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from plmrs.inspect.evaluated import evaluated, is_older, own_interval, own_metrics
+from plmrs.inspect.evaluated import own_interval, own_metrics
 from plmrs.model.run import Run
 from plmrs.report import Cell, Table
 
@@ -78,7 +78,7 @@ def _results(names: Sequence[str], runs: Sequence[Run]) -> Table:
 
 def _metrics(names: Sequence[str], runs: Sequence[Run]) -> Table:
     """Validation of the best epochs and test metrics; of two runs also the second's difference to the first."""
-    tested = [evaluated(run) for run in runs]
+    tested = [run.test_metrics for run in runs]
     parts: dict[str, list[dict[str, float]]] = {
         "validation": [(run.metrics or {}).get("validation", {}) for run in runs],
         "test": [own_metrics(result) if result else {} for result in tested],
@@ -101,8 +101,8 @@ def _difference(values: Sequence[float | None]) -> list[Cell]:
 
 def _intervals(names: Sequence[str], runs: Sequence[Run]) -> list[Table]:
     """Between which values each test metric lies, by run."""
-    tested = [result for run in runs if (result := evaluated(run)) is not None]
-    shown = [name for name, run in zip(names, runs, strict=True) if evaluated(run) is not None]
+    tested = [result for run in runs if (result := run.test_metrics) is not None]
+    shown = [name for name, run in zip(names, runs, strict=True) if run.test_metrics is not None]
     rows: list[list[Cell]] = [
         [metric, *(end for result in tested for end in own_interval(result, metric))]
         for metric in dict.fromkeys(metric for result in tested for metric in own_metrics(result))
@@ -124,8 +124,8 @@ def _notes(runs: Sequence[Run], tested: Sequence[dict[str, Any] | None]) -> list
     if other:
         notes.append(f"Test metrics were measured under different protocols: {', '.join(other)}.")
     for run in runs:
-        if is_older(run):
-            notes.append(f"{run.name} was evaluated by an older version; run `plmrs evaluate {run.name}` again.")
+        if run.is_evaluated_otherwise:
+            notes.append(f"{run.name} was evaluated by another version; run `plmrs evaluate {run.name}` again.")
         elif run.test_metrics is None:
             notes.append(f"{run.name} is not evaluated yet: `plmrs evaluate {run.name}`.")
     return notes

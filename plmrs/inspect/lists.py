@@ -1,15 +1,15 @@
 """What a workspace holds, a table a kind."""
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from plmrs.cache.find import list_caches
+from plmrs.cache.find import cache_folders, open_cache
 from plmrs.data.dataset import open_dataset, prepared_names
 from plmrs.errors import UserError
 from plmrs.inspect.cache import short_state
-from plmrs.inspect.evaluated import WANTED, evaluated, own_metrics
+from plmrs.inspect.evaluated import WANTED, own_metrics
 from plmrs.model.run import open_run, run_names
 from plmrs.report import Cell, Progress, Table
 from plmrs.workspace import Workspace
@@ -22,7 +22,7 @@ DATASET, PLM = 14, 17
 
 def lists(workspace: Workspace, progress: Progress) -> list[Table]:
     """What is prepared, cached and trained; a kind of which there is nothing has no table."""
-    tables = [_prepared(workspace, progress), _cached(workspace), _trained(workspace, progress)]
+    tables = [_prepared(workspace, progress), _cached(workspace, progress), _trained(workspace, progress)]
     found = [table for table in tables if table.rows]
     if not found:
         progress.say(f"Nothing is prepared below {workspace.root} nor trained below {workspace.runs} yet.")
@@ -30,7 +30,7 @@ def lists(workspace: Workspace, progress: Progress) -> list[Table]:
 
 
 def _opened(
-    opener: Callable[[Workspace, str], Thing], workspace: Workspace, names: list[str], progress: Progress
+    opener: Callable[[Workspace, str], Thing], workspace: Workspace, names: Iterable[str], progress: Progress
 ) -> Iterator[Thing]:
     """What can be opened of these; a damaged one is told and left out, so that it hides no other."""
     for name in names:
@@ -59,7 +59,8 @@ def _prepared(workspace: Workspace, progress: Progress) -> Table:
     return Table("Prepared", columns, rows)
 
 
-def _cached(workspace: Workspace) -> Table:
+def _cached(workspace: Workspace, progress: Progress) -> Table:
+    folders = map(str, cache_folders(workspace))
     rows: list[list[Cell]] = [
         [
             _cut(cache.dataset, DATASET),
@@ -70,7 +71,7 @@ def _cached(workspace: Workspace) -> Table:
             short_state(cache),
             _day((cache.path / "zarr.json").stat().st_mtime),
         ]
-        for cache in list_caches(workspace)
+        for cache in _opened(lambda _, path: open_cache(Path(path)), workspace, folders, progress)
     ]
     return Table("Cached", ["data set", "language model", "boundary", "cache", "items", "state", "made"], rows)
 
@@ -85,7 +86,7 @@ def _cut(name: str, most: int) -> str:
 def _trained(workspace: Workspace, progress: Progress) -> Table:
     rows: list[list[Cell]] = []
     for run in _opened(open_run, workspace, run_names(workspace), progress):
-        result, tested = run.metrics, evaluated(run)
+        result, tested = run.metrics, run.test_metrics
         rows.append(
             [
                 run.name,

@@ -39,7 +39,7 @@ def plm_tables(plm: Plm, options: InspectOptions) -> list[Table]:
     if options.tokenized_len > plm.max_tokens:
         raise UserError(f"--tokenized-len {options.tokenized_len}: {plm.name} reads {plm.max_tokens} tokens at most.")
     devices, memory = this_machine(options)
-    place = torch.device("cpu") if devices.accelerator == "cpu" else torch.device("cuda", devices.ids[0])
+    place = torch.device(devices.names[0])
     precision = resolve_precision(options.precision, place)
     whole = piece_bytes(plm, 0, plm.n_blocks, DTYPES[precision])
     longest = f"{plm.max_tokens:,} tokens" if plm.model_type != "t5" else "without limit"

@@ -101,7 +101,7 @@ def _states(
     from plmrs.plm.run import Runner, batches, packed
 
     precision: Precision = cache.manifest["precision"]
-    place = torch.device("cpu") if devices.accelerator == "cpu" else torch.device("cuda", devices.ids[0])
+    place = torch.device(devices.names[0])
     lengths = np.array([len(row) for row in ids])
     ends = np.cumsum(lengths)
     flat = np.concatenate(ids).astype(np.int32)

@@ -8,6 +8,7 @@ from plmrs.config import InspectOptions
 from plmrs.errors import UserError
 from plmrs.inspect.damage import listed, made_from, read_all
 from plmrs.inspect.machine import this_machine
+from plmrs.links import check_links
 from plmrs.preinfer.repair import make_units
 from plmrs.report import Progress
 from plmrs.workspace import Workspace, lock
@@ -36,6 +37,7 @@ def repaired(cache: Cache, workspace: Workspace, options: InspectOptions, progre
             return f"Nothing was to be repaired: all {cache.n_units} units are as they were written."
         with _said_of(cache):
             dataset, plm = made_from(cache, workspace)
+        check_links(cache.path)
         devices, memory = this_machine(options)
         make_units(cache, units, workspace, dataset, plm, memory, devices, progress)
     why = [*([listed(damages)] if damages else []), *([f"{len(missing)} were missing"] if missing else [])]

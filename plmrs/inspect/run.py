@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from plmrs.evaluate.tables import headline
 from plmrs.inspect.bars import sparkline
-from plmrs.inspect.evaluated import OLDER, WANTED, evaluated, headline, is_older, own_interval, own_metrics
+from plmrs.inspect.evaluated import OLDER, WANTED, own_interval, own_metrics
 from plmrs.model.run import Run
 from plmrs.report import Cell, Table
 
@@ -66,7 +67,7 @@ def _curves(run: Run) -> list[Table]:
 def _metrics(run: Run) -> list[Table]:
     """Validation of the best epoch and, once evaluated, test metrics, a row a metric."""
     validation = {name: value for name, value in (run.metrics or {}).get("validation", {}).items() if name != "loss"}
-    result = evaluated(run)
+    result = run.test_metrics
     test: dict[str, float] = own_metrics(result) if result else {}
     names = list(dict.fromkeys([*test, *validation]))
     if not names:
@@ -80,22 +81,22 @@ def _metrics(run: Run) -> list[Table]:
 def _protocol(run: Run, result: dict[str, Any] | None) -> list[str]:
     if result is not None:
         return [f"{key}: {value}" for key, value in result["protocol"].items()]
-    return [OLDER if is_older(run) else "Not evaluated on the test targets yet."]
+    return [OLDER if run.is_evaluated_otherwise else "Not evaluated on the test targets yet."]
 
 
 def _groups(run: Run) -> list[Table]:
     """The model's own test metrics of each group of users."""
-    result = evaluated(run)
+    result = run.test_metrics
     if result is None or len(result["groups"]) < 2:
         return []
-    name = headline(own_metrics(result))
+    name = headline(list(own_metrics(result)))
     rows: list[list[Cell]] = [
         [each["by"], each["group"], each["users"], own_metrics(result, n)[name], *own_interval(result, name, n)]
         for n, each in enumerate(result["groups"])
         if each["users"]
     ]
-    columns = ["users by", "group", "users", f"test {name}", *INTERVAL]
-    return [Table("Groups of users", columns, rows, [f"All methods: {run.folder / 'test_metrics.json'}."])]
+    columns = ["users by", "group", "users", name, *INTERVAL]
+    return [Table("Groups of users, test", columns, rows, [f"All methods: {run.folder / 'test_metrics.json'}."])]
 
 
 def _parameters(run: Run) -> Table:

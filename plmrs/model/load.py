@@ -1,6 +1,8 @@
 """From a data set and a PLM, or from a run, to a recommender."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,22 +73,32 @@ def load_run(workspace: Workspace, run: Run) -> tuple[Recommender, Dataset, Cach
     if not run.weights.is_file():
         raise UserError(f"Run {run.name} has no checkpoint yet.", f"Continue it: `plmrs train --resume {run.name}`.")
     dataset = open_dataset(workspace, run.manifest["dataset"])
+    source = source_of(workspace, run, dataset)
+    model = new_recommender(run.config, dataset, source)
+    load_weights(model, run.weights)
+    return model.eval(), dataset, source.cache if source is not None else None
+
+
+def source_of(workspace: Workspace, run: Run, dataset: Dataset) -> PlmSource | None:
+    """The PLM that a run was begun with, its cache or the items' token ids; None for input type id.
+
+    Raises:
+        UserError: the data set, the cache or the PLM is not the one that it was begun with, or is gone.
+    """
     if dataset.fingerprint != run.manifest["dataset_fingerprint"]:
         raise UserError(
             f"Data set {dataset.name} was prepared anew since run {run.name} was trained on it"
             f" ({run.manifest['dataset_fingerprint']}, now {dataset.fingerprint}).",
             "Prepare it as it was, or train again.",
         )
-    use, cache, source = plm_use(run.config), cache_of(workspace, run), None
-    if use is not None and not use.live:
-        source = PlmSource(use, cache)
-    elif use is not None:
-        plm = find_same(run.manifest["plm"], run.manifest["plm_identity"])
-        tokens = None if cache else plm_tokens(dataset, plm, run.config.plm.tokenized_len, Silent())
-        source = PlmSource(use, cache, plm, tokens)
-    model = new_recommender(run.config, dataset, source)
-    load_weights(model, run.weights)
-    return model.eval(), dataset, cache
+    use, cache = plm_use(run.config), cache_of(workspace, run)
+    if use is None:
+        return None
+    if not use.live:
+        return PlmSource(use, cache)
+    plm = find_same(run.manifest["plm"], run.manifest["plm_identity"])
+    tokens = None if cache else plm_tokens(dataset, plm, run.config.plm.tokenized_len, Silent())
+    return PlmSource(use, cache, plm, tokens)
 
 
 def cache_of(workspace: Workspace, run: Run) -> Cache | None:
@@ -103,9 +115,24 @@ def cache_of(workspace: Workspace, run: Run) -> Cache | None:
     for cache in [*found, *list_caches(workspace)]:
         if cache.fingerprint == wanted["fingerprint"] and cache.is_complete:
             return cache
-    boundary = run.config.boundary.plm_last_n_unfreeze
-    last_n = f" --plm-last-n-unfreeze {boundary}" if boundary else ""
     raise UserError(
         f"The cache {Path(place).name} that run {run.name} was trained with is gone or incomplete.",
-        f"Make it again: `plmrs preinfer --dataset {run.manifest['dataset']} --plm {run.manifest['plm']}{last_n}`.",
+        f"Make it again: `{_remaking(run, wanted)}`.",
     )
+
+
+def _remaking(run: Run, cache: Mapping[str, Any]) -> str:
+    """The command that makes the cache of a run again; `cache` is what the run's manifest says of it."""
+    boundary = run.config.boundary.plm_last_n_unfreeze
+    options = {
+        "dataset": run.manifest["dataset"],
+        "plm": run.manifest["plm"],
+        "plm-last-n-unfreeze": boundary or None,
+        "tokenized-len": cache.get("tokenized_len", run.config.plm.tokenized_len),
+        "precision": cache.get("precision"),
+        "dtype": cache.get("dtype"),
+        # States before the last block are those of all tokens in any case.
+        "keep-tokens": bool(cache.get("keeps_tokens")) and not boundary,
+    }
+    told = (f"--{name}" if value is True else f"--{name} {value}" for name, value in options.items() if value)
+    return " ".join(["plmrs preinfer", *told])

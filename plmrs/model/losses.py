@@ -1,15 +1,19 @@
-"""Losses over many candidates that never hold positions × candidates: softmax, and binary cross-entropy.
+"""Losses over many candidates that never hold positions × candidates: a softmax, and those against drawn negatives.
 
-The gradient of either is known as soon as its probabilities are, so all gradients are taken in the forward pass, a
-chunk of positions at a time, in buffers that are used again: nothing is computed twice, and nothing is kept but two
-gradients of the inputs' sizes. All is float32, also under autocast: rounded logits of a large catalogue would tie.
+The gradient of each is known as soon as the scores are, so all gradients are taken in the forward pass, a chunk of
+positions at a time, in buffers that are used again: nothing is computed twice, and nothing is kept but two gradients of
+the inputs' sizes. All is float32, also under autocast: rounded logits of a large catalogue would tie.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the customary name
+
+OfScores = Callable[[Tensor, Tensor], Tensor]
+"""A loss by the scores of targets [p, 1] and of their negatives [p, n], summed over positions. []"""
 
 CHUNK_BYTES = 4 * 2**20
 """Size of a buffer; larger ones fall out of a CPU's cache and gain nothing on a GPU's."""
@@ -62,12 +66,12 @@ class _Softmax(torch.autograd.Function):
         return to_queries * upstream[0], to_candidates * upstream[0], None, None, None, None
 
 
-class _Binary(torch.autograd.Function):
+class _Drawn(torch.autograd.Function):
     """Sum of the losses: the negatives' vectors are gathered a chunk at a time."""
 
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, candidates: Tensor, targets: Tensor, negatives: Tensor, beta: float
+        ctx: Any, queries: Tensor, candidates: Tensor, targets: Tensor, negatives: Tensor, loss_of: OfScores
     ) -> Tensor:
         n, width = negatives.shape[1], queries.shape[1]
         rows = max(1, CHUNK_BYTES // (4 * max(1, n) * width))
@@ -80,10 +84,12 @@ class _Binary(torch.autograd.Function):
             positive = candidates[target]  # [chunk, H]
             vectors = torch.index_select(candidates, 0, columns, out=gathered[: len(columns)])  # [chunk · n, H]
             vectors = vectors.view(len(chunk), n, width)
-            score = (chunk * positive).sum(dim=1, keepdim=True)  # [chunk, 1]
-            scores = torch.bmm(vectors, chunk[:, :, None])[:, :, 0]  # [chunk, n]
-            loss -= beta * F.logsigmoid(score).sum() + F.logsigmoid(-scores).sum()
-            pull, push = -beta * torch.sigmoid(-score), torch.sigmoid(scores)
+            score = (chunk * positive).sum(dim=1, keepdim=True).requires_grad_()  # [chunk, 1]
+            scores = torch.bmm(vectors, chunk[:, :, None])[:, :, 0].requires_grad_()  # [chunk, n]
+            with torch.enable_grad():
+                total = loss_of(score, scores)
+                pull, push = torch.autograd.grad(total, (score, scores))
+            loss += total.detach()
             to_queries[here] = torch.bmm(push[:, None], vectors)[:, 0] + pull * positive
             to_candidates.index_add_(0, target, pull * chunk)
             torch.mul(push[:, :, None], chunk[:, None], out=vectors)
@@ -143,27 +149,38 @@ def softmax_loss(
         return total / max(1, len(targets))
 
 
-def binary_loss(queries: Tensor, candidates: Tensor, targets: Tensor, negatives: Tensor, beta: float = 1.0) -> Tensor:
-    """Binary cross-entropy of the target against its negatives, a mean over them and over positions.
-
-    With s the scores, -(beta · log σ(s⁺) + Σ log(1 - σ(s⁻))) / (n + 1): gBCE of gSASRec, and with beta = 1 plain BCE as
-    written there (Petrov and Macdonald, arXiv 2308.07192). SASRec, with one negative, prints twice that.
+def drawn_loss(queries: Tensor, candidates: Tensor, targets: Tensor, negatives: Tensor, loss_of: OfScores) -> Tensor:
+    """Mean over positions of a loss of the target's score and those of negatives.
 
     Args:
         queries: One at each real position, padding left out. [P, H]
         candidates: Vectors. [C, H]
         targets: Row in `candidates` of each position's next item. [P] int64
         negatives: Rows in `candidates` of each position's negatives; one that is there twice counts twice. [P, n] int64
-        beta: Power of the target's probability.
+        loss_of: The sum of some positions' losses, by their targets' scores [p, 1] and their negatives' [p, n].
 
     Returns:
         The mean loss in nats. []
     """
     with _float32(queries):
-        total: Tensor = _Binary.apply(  # type: ignore[no-untyped-call]
-            queries.float(), candidates.float(), targets, negatives, beta
+        total: Tensor = _Drawn.apply(  # type: ignore[no-untyped-call]
+            queries.float(), candidates.float(), targets, negatives, loss_of
         )
-        return total / max(1, len(targets) * (negatives.shape[1] + 1))
+        return total / max(1, len(targets))
+
+
+def binary_loss(queries: Tensor, candidates: Tensor, targets: Tensor, negatives: Tensor, beta: float = 1.0) -> Tensor:
+    """Binary cross-entropy of the target against its negatives, a mean over both; arguments as of `drawn_loss`.
+
+    With s the scores, -(beta · log σ(s⁺) + Σ log(1 - σ(s⁻))) / (n + 1): gBCE of gSASRec, and with beta = 1 plain BCE as
+    written there (Petrov and Macdonald, arXiv 2308.07192). SASRec, with one negative, prints twice that.
+    """
+
+    def binary(score: Tensor, scores: Tensor) -> Tensor:
+        total = beta * F.logsigmoid(score).sum() + F.logsigmoid(-scores).sum()
+        return -total / (scores.shape[1] + 1)
+
+    return drawn_loss(queries, candidates, targets, negatives, binary)
 
 
 def gbce_beta(n_negatives: int, n_items: int, t: float) -> float:

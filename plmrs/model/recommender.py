@@ -14,6 +14,7 @@ from plmrs.data.dataset import Histories
 from plmrs.data.negatives import sampling_log_q
 from plmrs.data.windows import padded
 from plmrs.model.batch import Batch
+from plmrs.model.bpr import bpr_max_loss
 from plmrs.model.gather import gathered
 from plmrs.model.inputs import ItemInputs
 from plmrs.model.items import ItemVectors, similarity_scale, unit
@@ -97,13 +98,14 @@ class Recommender(nn.Module):
         match self.loss.loss:
             case "in_batch" | "sampled":
                 return self._softmax_of_batch(batch, queries, candidates, targets, real)
-            case "bce" | "gbce":
-                assert batch.items is not None
-                assert batch.negatives is not None
-                negatives = torch.searchsorted(batch.items, batch.negatives[real])  # [positions, n]
-                n = negatives.shape[1]
-                beta = gbce_beta(n, len(self.rows), self.loss.gbce_t) if self.loss.loss == "gbce" else 1.0
+            case "bce":
+                return binary_loss(queries, candidates, targets, _drawn(batch, real))
+            case "gbce":
+                negatives = _drawn(batch, real)
+                beta = gbce_beta(negatives.shape[1], len(self.rows), self.loss.gbce_t)
                 return binary_loss(queries, candidates, targets, negatives, beta)
+            case "bpr_max":
+                return bpr_max_loss(queries, candidates, targets, _drawn(batch, real), self.loss.bpr_penalty)
             case _:
                 return full_cross_entropy(queries, candidates, targets)
 
@@ -167,6 +169,13 @@ class Recommender(nn.Module):
         for first in range(0, len(histories), users_at_once):
             queries = self.last_queries(histories.take(slice(first, first + users_at_once)), vectors)
             yield queries @ candidates.T
+
+
+def _drawn(batch: Batch, real: Tensor) -> Tensor:
+    """The rows of the negatives of each position, among the vectors of a batch. [positions, n]"""
+    assert batch.items is not None
+    assert batch.negatives is not None
+    return torch.searchsorted(batch.items, batch.negatives[real])
 
 
 def _log_q(loss: LossOptions, counts: Tensor, n_ranked: int) -> Tensor:

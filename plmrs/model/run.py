@@ -23,9 +23,12 @@ from pydantic import ValidationError
 from plmrs import __version__
 from plmrs.config import TrainConfig
 from plmrs.errors import UserError
-from plmrs.workspace import PARTIAL, Workspace, atomic_file, read_json, write_json
+from plmrs.plain_yaml import YamlError, read_yaml
+from plmrs.workspace import PARTIAL, Workspace, atomic_folder, check_format, read_json, write_json
 
 FORMAT = 1
+TEST_FORMAT = 2
+"""Of `test_metrics.json` and `val_metrics.json`."""
 EPOCHS = "metrics.csv"
 MANIFEST, CONFIG, METRICS, TEST_METRICS = "manifest.json", "config.yaml", "metrics.json", "test_metrics.json"
 WEIGHTS, CHECKPOINTS, BEST, LAST = "model.safetensors", "checkpoints", "best.ckpt", "last.ckpt"
@@ -59,8 +62,14 @@ class Run:
 
     @property
     def test_metrics(self) -> dict[str, Any] | None:
-        """What its last evaluation found; None before."""
-        return self._read(TEST_METRICS)
+        """What its last evaluation found; None before, or where another version of plmrs evaluated it."""
+        found = self._read(TEST_METRICS)
+        return found if found is not None and found.get("format") == TEST_FORMAT else None
+
+    @property
+    def is_evaluated_otherwise(self) -> bool:
+        """Whether another version of plmrs evaluated it."""
+        return self.test_metrics is None and (self.folder / TEST_METRICS).is_file()
 
     @property
     def epochs(self) -> dict[str, list[float]]:
@@ -79,8 +88,6 @@ class Run:
 
 def create_run(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
     """Make a run's folder with its configuration and manifest; `facts` says what it is trained on."""
-    folder.mkdir(parents=True)
-    (folder / CHECKPOINTS).mkdir()
     lines = [f"# plmrs {__version__}; repeat with: plmrs train --config {CONFIG}"]
     for attribute, section in config.sections().items():
         lines += ["", f"# {section.panel}"]
@@ -89,11 +96,13 @@ def create_run(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None
                 1:-1
             ]
             lines.append(f"{shown}  # {config.origins.get(key, 'default')}")
-    with atomic_file(folder / CONFIG) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     manifest = {"format": FORMAT, "plmrs": __version__, "created": now, **facts, "origins": dict(config.origins)}
-    write_json(folder / MANIFEST, manifest)
+    # A folder without a manifest would be no run, and keep its name from one.
+    with atomic_folder(folder) as temporary:
+        (temporary / CHECKPOINTS).mkdir()
+        (temporary / CONFIG).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_json(temporary / MANIFEST, manifest)
 
 
 def run_names(workspace: Workspace) -> list[str]:
@@ -134,17 +143,17 @@ def _last_run(workspace: Workspace) -> Run:
 
 def _open(folder: Path, named: Path) -> Run:
     manifest = read_json(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        raise UserError(f"{folder} has format {manifest.get('format')}, this plmrs reads {FORMAT}.", "Train it again.")
+    check_format(folder, manifest.get("format"), FORMAT, "train it again")
     try:
-        options = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        options = read_yaml((folder / CONFIG).read_text(encoding="utf-8"))
         config = TrainConfig.from_flat(options, manifest.get("origins"))
     except ValidationError as error:
         first = error.errors()[0]
         key, rule = ".".join(map(str, first["loc"])), first["msg"]
         raise UserError(f"{folder / CONFIG} does not fit this plmrs: {key}: {rule}.", "Train the run again.") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise UserError(f"{folder / CONFIG} is damaged: {str(error).splitlines()[0]}", "Train the run again.") from None
+    except (YamlError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0].strip(" :")
+        raise UserError(f"{folder / CONFIG} is damaged: {reason}", "Train the run again.") from None
     # A folder that is named is the run's own, that of its checkpoints, or a checkpoint of several files.
     places = (named, named / WEIGHTS, named / BEST, folder / WEIGHTS, folder / CHECKPOINTS / BEST)
     weights = next((place for place in places if place.is_file()), folder / WEIGHTS)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from plmrs.cache.store import Cache
 from plmrs.config import LossOptions, TrainConfig
+from plmrs.config.training import NEGATIVES
 from plmrs.data.tokens import Tokens
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm
@@ -22,8 +23,6 @@ from plmrs.plm.prompts import Prompt, resolve_prompt
 from plmrs.plm.trainable import TrainablePlm, load_trainable
 
 WHOLE = -1
-NEGATIVES = {"bce": 1, "gbce": 256, "sampled": 1024}
-"""Items drawn by default: a position, or a batch of `sampled`."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def resolved_loss(config: TrainConfig) -> LossOptions:
     options, use = config.loss, plm_use(config)
     loss = options.loss or ("in_batch" if use is not None and use.live else "ce")
     if options.negatives is not None and loss not in NEGATIVES:
-        raise UserError(f"--negatives: the loss {loss} draws none.", "Use --loss bce, gbce or sampled.")
+        raise UserError(f"--negatives: the loss {loss} draws none.", f"Losses that do: {', '.join(NEGATIVES)}.")
     if options.gather_negatives and loss not in ("in_batch", "sampled"):
         raise UserError(
             f"--gather-negatives: the loss {loss} has no candidates of a batch.", "Use --loss in_batch or sampled."

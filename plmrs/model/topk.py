@@ -9,10 +9,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-GROUPS = 32
-"""Columns of a group, of which the largest is taken first: k groups hold the k best columns."""
-GROUPED = 32_768
-"""Columns from which on that is faster than looking at each: 2.6 against 10 ns a score at a million of them."""
+GROUPS = 8
+"""Columns of a group, of which the largest is looked at first: the k best columns lie in k groups. A quarter less time
+than looking at each of 3,400 columns, 40 % less of 32,768."""
 TIED_BYTES = 64 * 2**20
 """Size of what is held at once to settle ties."""
 
@@ -92,17 +91,16 @@ def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest values and their columns; which of equal ones, is chance. [users, n] -> [users, k] twice"""
     n = values.shape[1]
     width = n // GROUPS
-    if n < GROUPED or width <= k:
+    if width < 2 * k:
         found, columns = values.topk(k, dim=1)
         return found, columns
     # Group j has the columns j, j + width, j + 2 · width …; those beyond the last whole row come along as they are.
-    grouped = values[:, : GROUPS * width].view(len(values), GROUPS, width)
-    groups = grouped.amax(dim=1).topk(k, dim=1).indices[:, None].expand(-1, GROUPS, -1)  # [users, GROUPS, k]
-    rows = torch.arange(GROUPS, device=values.device)[:, None]
+    best = values[:, : GROUPS * width].view(-1, GROUPS, width).amax(dim=1)  # [users, n] -> [users, width]
+    groups = best.topk(k, dim=1, sorted=False).indices  # [users, k]
+    rows = torch.arange(0, GROUPS * width, width, device=values.device)[:, None]
     rest = torch.arange(GROUPS * width, n, device=values.device).expand(len(values), -1)
-    candidates = torch.cat([grouped.gather(2, groups).flatten(1), values[:, GROUPS * width :]], dim=1)
-    columns = torch.cat([(groups + width * rows).flatten(1), rest], dim=1)
-    found, places = candidates.topk(k, dim=1)
+    columns = torch.cat([(groups[:, None] + rows).flatten(1), rest], dim=1)  # [users, GROUPS · k + the rest]
+    found, places = values.gather(1, columns).topk(k, dim=1)
     return found, columns.gather(1, places)
 
 

@@ -1,8 +1,10 @@
 """A model's weights on disk: what was trained and fitted, as safetensors; a frozen PLM's are where they were."""
 
+import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from plmrs.errors import UserError
 from plmrs.model.recommender import Recommender
+from plmrs.plm.unpickled import unpickled
 from plmrs.workspace import atomic_file
 
 
@@ -24,7 +27,29 @@ def save_weights(state: dict[str, Tensor], path: Path, about: dict[str, str] | N
     """Write what `trained_state` gives as safetensors; `about` is kept in the file's metadata."""
     with atomic_file(path) as temporary:
         # Written as any other file, so that it has the permissions of the others.
-        temporary.write_bytes(save({name: tensor.contiguous().cpu() for name, tensor in state.items()}, about))
+        content = save({name: tensor.contiguous().cpu() for name, tensor in state.items()}, about)
+        with temporary.open("wb") as file:
+            file.writelines(_in_order(content))
+
+
+def _in_order(content: bytes) -> tuple[bytes, memoryview]:
+    """A safetensors file's header and what follows; the library writes metadata in another order each time."""
+    stop = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:stop])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # Tensors begin at a multiple of 8.
+    return len(text).to_bytes(8, "little") + text, memoryview(content)[stop:]
+
+
+def are_in(path: Path, state: dict[str, Tensor]) -> bool:
+    """Whether a file that `save_weights` wrote holds these very weights; not where it is absent or damaged."""
+    try:
+        held = load_file(path) if path.is_file() else {}
+    except SafetensorError:
+        return False
+    return held.keys() == state.keys() and all(torch.equal(held[name], tensor.cpu()) for name, tensor in state.items())
 
 
 def load_weights(model: Recommender, path: Path) -> None:
@@ -39,15 +64,28 @@ def load_weights(model: Recommender, path: Path) -> None:
         elif not zipfile.is_zipfile(path):
             raise ValueError("it is no checkpoint, or cut")
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-            weights = {name.removeprefix("recommender."): tensor for name, tensor in state.items()}
+            weights = checkpoint_weights(path, unpickled(path, "Train the run again."))
         missing, unexpected = model.load_state_dict(weights, strict=False)
         wrong = [*(name for name in missing if name not in _frozen(model)), *unexpected]
         if wrong:
             raise ValueError(f"{wrong[0]} is missing or not known")
-    except (RuntimeError, SafetensorError, UnpicklingError, LookupError, ValueError) as error:
+    except (RuntimeError, SafetensorError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{path} holds no weights of this model: {reason}", "Train the run again.") from error
+
+
+def checkpoint_weights(path: Path, held: Any) -> dict[str, Tensor]:
+    """The weights in what a training's checkpoint holds, by their names in the model.
+
+    Raises:
+        UserError: it is no checkpoint of a training.
+    """
+    state = held.get("state_dict") if isinstance(held, Mapping) else None
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
+        raise UserError(f"{path} holds no weights of this model: it is no checkpoint.", "Train the run again.")
+    return {name.removeprefix("recommender."): tensor for name, tensor in state.items()}
 
 
 def _frozen(model: Recommender) -> set[str]:

@@ -35,6 +35,7 @@ PACKAGE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 FAMILIES = {
     "bert": "bert",
+    "gpt2": "gpt2",
     "llama": "llama",
     "mistral": "llama",
     "opt": "opt",
@@ -150,6 +151,8 @@ def find_same(name: str, identity: str) -> Plm:
         UserError: it does not, or its weights or files have changed since.
     """
     if not identity.startswith("hub:"):
+        if name != ALIAS and not Path(name).is_dir():
+            raise UserError(f"{name}: there is no such folder.", "Put the PLM back there, with the files it had.")
         plm = find_plm(name)
         if plm.identity != identity:
             raise UserError(f"The weights or files of {name} have changed since.", "Put back those it had.")

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import SafetensorError, safe_open
 
 from plmrs.errors import UserError
+from plmrs.plain_yaml import YamlError, read_yaml
 from plmrs.workspace import file_sha256
 
 AGAIN = "Copy or download the PLM's folder again."
@@ -86,7 +86,7 @@ def json_object(file: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, or too deep
         raise UserError(f"{file} is damaged: {error}.", AGAIN) from None
     if not isinstance(content, dict):
         raise UserError(f"{file} is damaged: it holds no JSON object.", AGAIN)
@@ -100,19 +100,25 @@ def size_in(config: dict[str, Any], key: str, folder: Path) -> int:
         UserError: it does not.
     """
     value = config.get(key)
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise UserError(f"{folder / 'config.json'} gives no {key}.", AGAIN)
     return value
 
 
 def identity_of(files: Sequence[Path], *facts: str) -> str:
     """`sha256:…` over the names and bytes of files, and what else is told."""
-    lines = [*(f"{file.name} {_sha256(file, file.stat().st_size, file.stat().st_mtime_ns)}" for file in files), *facts]
+    lines = [*(f"{file.name} {_sha256(file, _state(file))}" for file in files), *facts]
     return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
 
 
+def _state(file: Path) -> tuple[int, ...]:
+    """What differs once a file was written to or replaced; its time of modification can be set back."""
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 @lru_cache
-def _sha256(file: Path, size: int, modified: int) -> str:
+def _sha256(file: Path, state: tuple[int, ...]) -> str:
     # A command asks several times for the identity of a PLM, which may have gigabytes.
     return file_sha256(file)
 
@@ -124,8 +130,8 @@ def licence_of(folder: Path) -> str | None:
         return None
     front = re.match(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
     try:
-        facts = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
+        facts = read_yaml(front[1]) if front else None
+    except YamlError:
         return None
     if not isinstance(facts, dict) or not isinstance(facts.get("license"), str):
         return None

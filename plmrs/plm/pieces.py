@@ -121,13 +121,15 @@ def _skeleton(plm: Plm, first: int, stop: int, dtype: torch.dtype, embeddings: b
                 config.layer_types = config.layer_types[first:stop]
             # Each text is read once: keys and values kept for a continuation would only take memory.
             config.use_cache = False
+            # A configuration may name a kernel at the hub, which transformers would fetch and run.
+            config._attn_implementation = None
             for rate in family(plm.model_type).DROPOUTS:
                 setattr(config, rate, dropout)
             if hasattr(config, "layerdrop"):
                 config.layerdrop = 0.0  # OPT's: it would skip whole blocks by chance.
             begin, end = embeddings and first == 0, stop == plm.n_blocks
             model = family(plm.model_type).build(config, embeddings=begin, norm=end)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # Numbers that fit no model show as an error of any kind.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{plm.folder / 'config.json'} describes no {plm.model_type}: {reason}", AGAIN) from error
     # What Hugging Face keeps in float32 beside float16: the last weights of T5's blocks, whose products overflow it.

@@ -5,7 +5,6 @@ memory of the process until it is closed, so a file is opened anew every `MAPPED
 bytes, not twice as many.
 """
 
-import pickle
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from torch import Tensor
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm
 from plmrs.plm.folder import AGAIN, WEIGHTS, shards
+from plmrs.plm.unpickled import unpickled
 
 MAPPED = 1 << 25
 """Bytes read through one mapping of a file; a larger tensor has one to itself."""
@@ -135,9 +135,8 @@ def _mappable(file: Path) -> bool:
 
 
 def _unpickled(file: Path) -> dict[str, Tensor]:
-    with _readable(file):
-        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=_mappable(file))
-    if not isinstance(tensors, dict):
+    tensors = unpickled(file, AGAIN)
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise UserError(f"{file} is damaged: it holds no tensors by name.", AGAIN)
     return tensors
 
@@ -147,6 +146,6 @@ def _readable(file: Path) -> Iterator[None]:
     """Says of a damaged file that it is, in one line."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(f"{file} cannot be read: {reason}.", AGAIN) from error

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from plmrs.errors import UserError
+from plmrs.plm.buffers import give_back_large_buffers
 from plmrs.plm.checkpoint import Plm, family
 from plmrs.plm.mean_last import MeanLast
 from plmrs.plm.pieces import Piece, load_piece
@@ -117,7 +118,12 @@ class TrainablePlm(nn.Module):
         return [piece for piece in (self.frozen, self.trained) if piece is not None]
 
     def checkpoint_blocks(self) -> None:
-        """Compute blocks once more in the backward pass instead of keeping what they compute, where gradients flow."""
+        """Compute blocks once more in the backward pass instead of keeping what they compute, where gradients flow.
+
+        On the CPU the process then also gives large buffers back: otherwise most of what is saved stays with it.
+        """
+        if self.device.type == "cpu":
+            give_back_large_buffers()
         for piece in self.pieces():
             for block in self._blocks_of(piece) if piece is self.trained or self.prompt is not None else []:
                 # Not transformers' own way: it asks a piece for word embeddings, and throws a prompt away.

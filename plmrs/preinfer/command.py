@@ -10,7 +10,7 @@ from plmrs.data.dataset import Dataset, open_dataset
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import Plm, find_plm
-from plmrs.preinfer.intermediate import INTERMEDIATE, tidy
+from plmrs.preinfer.intermediate import INTERMEDIATE, leads_on, tidy
 from plmrs.preinfer.job import Job, new_job
 from plmrs.preinfer.memory import seconds_a_token
 from plmrs.preinfer.nodes import this_node
@@ -118,7 +118,8 @@ def _done(workspace: Workspace, cache: Cache, compute: PreinferOptions, progress
     """Tell of a cache that it is complete; a command that was killed right after that may have left something."""
     progress.say(f"The cache {cache.place} is complete; nothing is left to do.")
     if not compute.dry_run:
-        (cache.path / INTERMEDIATE).unlink(missing_ok=True)  # It is asked for by itself now.
+        if leads_on(cache):  # It is asked for by itself now. (A disk for reading only refuses to remove even nothing.)
+            (cache.path / INTERMEDIATE).unlink()
         if not compute.keep_intermediate:
             tidy(workspace, cache)
     return cache
@@ -196,8 +197,7 @@ def _table(cache: Cache, job: Job | None, work: Work | None) -> Table:
         rows.append(
             (
                 "Texts cut",
-                f"{cut:,} of {cache.n_items:,} ({100 * cut / cache.n_items:.1f} %) to"
-                f" {manifest['tokenized_len']} tokens",
+                f"{cut:,} of {cache.n_items:,} ({cut / cache.n_items:.1%}) to {manifest['tokenized_len']} tokens",
             )
         )
     if job is not None and len(job.groups) > 1:

@@ -105,7 +105,7 @@ def new_job(
     tokens = plm_tokens(dataset, plm, tokenized_len, progress)
     texts = text_table(tokens)
     layout = new_layout(texts.length, plm.hidden_size)
-    place = torch.device("cpu") if devices.accelerator == "cpu" else torch.device("cuda", devices.ids[0])
+    place = torch.device(devices.names[0])
     precision = resolve_precision(compute.precision, place)
     made_of = dataset, plm, texts, tokenized_len, precision
 

@@ -43,7 +43,7 @@ def seconds_a_token(plm: Plm, precision: Precision, devices: Devices, length: in
     from plmrs.plm.pieces import load_piece, state_dtype
     from plmrs.plm.precision import DTYPES
 
-    place = torch.device("cpu") if devices.accelerator == "cpu" else torch.device("cuda", devices.ids[0])
+    place = torch.device(devices.names[0])
     block = min(1, plm.n_blocks - 1)
     piece = load_piece(plm, block, block + 1, DTYPES[precision], place, embeddings=False)
     texts = max(1, TOKENS // length)

@@ -16,6 +16,7 @@ from plmrs.cache.find import open_cache
 from plmrs.cache.store import Cache
 from plmrs.devices import Devices
 from plmrs.errors import UserError
+from plmrs.links import check_links
 from plmrs.preinfer.intermediate import INTERMEDIATE, leads_on, remove, tidy
 from plmrs.preinfer.job import Job
 from plmrs.preinfer.nodes import wait_for
@@ -155,6 +156,7 @@ def _threads(devices: Devices) -> int | None:
 def _opened(job: Job, path: Path, manifest: dict[str, Any]) -> Cache:
     """The cache to be filled, made if it is not there."""
     keep = manifest is job.manifests[-1] or job.compute.keep_intermediate
+    check_links(path)
     if job.node.n == 1:
         remove_partial(path)
     if not path.exists():

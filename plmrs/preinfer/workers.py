@@ -6,11 +6,9 @@ a killed process could keep.
 """
 
 import multiprocessing
-import signal
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -19,6 +17,7 @@ from typing import cast
 from plmrs.errors import UserError
 from plmrs.preinfer.serve import KEPT, Asks, Failed, Moved, Wrote, serve
 from plmrs.preinfer.stage import Moves, Stage
+from plmrs.processes import how_it_died, undisturbed
 from plmrs.report import Progress
 
 TRIES = 2
@@ -52,7 +51,7 @@ def run_workers(stage: Stage, devices: Sequence[int], units: Sequence[int], move
         for device in devices[: len(units)]:
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(stage, device, theirs), daemon=True)
-            with _undisturbed():
+            with undisturbed():
                 process.start()
             theirs.close()  # Held by the worker alone now, so its death closes the pipe.
             live[ours] = _Live(device, process)
@@ -62,7 +61,8 @@ def run_workers(stage: Stage, devices: Sequence[int], units: Sequence[int], move
                 message = connection.recv()
             except (EOFError, ConnectionError):
                 worker.process.join()
-                message = _died(stage, worker) if worker.process.exitcode or worker.held else None
+                died = worker.process.exitcode or worker.held
+                message = Failed(how_it_died(worker.process), KEPT) if died else None
             match message:
                 case Asks():
                     start = start or time.perf_counter()
@@ -117,28 +117,7 @@ def _hand_out(live: dict[Connection, _Live], queue: "deque[int]") -> None:
                 continue  # It has died since it asked; its closed pipe is met next.
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Start a process that heeds no Ctrl-C, which reaches the whole group: the parent ends its workers itself."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _ready(live: dict[Connection, _Live]) -> Iterator[Connection]:
     """The connections with something to read, as long as there are any."""
     while live:
         yield from (connection for connection in cast(list[Connection], wait(list(live))) if connection in live)
-
-
-def _died(stage: Stage, worker: _Live) -> Failed:
-    code = worker.process.exitcode or 0
-    if code >= 0:
-        how = f"it ended with exit code {code}."
-    elif -code == signal.SIGKILL:
-        how = "it was killed (SIGKILL), as systems do when memory runs out."
-    else:
-        how = f"it died of {signal.Signals(-code).name}."
-    return Failed(how, KEPT)

@@ -1,7 +1,6 @@
 """`plmrs prepare`: read a source, keep what the rules keep, write it whole or not at all."""
 
 import platform
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from plmrs import __version__
 from plmrs.config import PrepareConfig
+from plmrs.config.kinds import FOLDER_NAMES, is_folder_name
 from plmrs.data.dataset import FORMAT, MANIFEST, write_histories, write_items
 from plmrs.data.sources.source import ROWS, SECONDS, Source
 from plmrs.data.split_choice import effective_split
@@ -23,7 +23,7 @@ from plmrs.prepare.account import counts, tables
 from plmrs.prepare.build import RULES, Prepared, build, check
 from plmrs.prepare.reader import KNOWN, reader
 from plmrs.report import Progress, Table
-from plmrs.workspace import PARTIAL, atomic_folder, fingerprint, lock, read_json, write_json
+from plmrs.workspace import atomic_folder, fingerprint, lock, read_json, write_json
 
 PLACES = ("root", "runs", "items", "interactions", "name")
 """Options that say where something lies; what lies there decides the content."""
@@ -48,8 +48,7 @@ def prepare(source: str | None, config: PrepareConfig, progress: Progress) -> li
             "Run `plmrs prepare demo`, or `plmrs prepare NAME --items FILE --interactions FILE` for your own tables.",
         )
     name = config.raw.name or source
-    for word in (name, source):
-        _check_name(word)
+    _check_name(source)
     check(config.filters, config.splits)
     read = reader(source, config, workspace.raw_places(source), progress)
     folder = workspace.prepared(name)
@@ -74,11 +73,8 @@ def prepare(source: str | None, config: PrepareConfig, progress: Progress) -> li
 
 
 def _check_name(name: str) -> None:
-    if not re.fullmatch(r"\w[\w.+-]{0,99}", name) or PARTIAL in name:
-        raise UserError(
-            f"{name!r} cannot be the name of a folder.",
-            "Use letters, digits, dots, dashes and underscores, as in my-books.",
-        )
+    if not is_folder_name(name):
+        raise UserError(f"{name!r} cannot be the name of a folder.", FOLDER_NAMES)
 
 
 def _manifest(

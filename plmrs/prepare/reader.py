@@ -6,14 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from plmrs.config import PrepareConfig, RawOptions
-from plmrs.data.sources import bilibili, demo, hm, mind, research, table
+from plmrs.data.sources import bilibili, demo, hm, mind, movielens, research, table
 from plmrs.data.sources.places import damaged_zips
 from plmrs.data.sources.raw import RawFile, raw_file
 from plmrs.data.sources.source import Source
 from plmrs.errors import UserError
 from plmrs.report import Progress
 
-KNOWN = ("demo", *research.TABLES)
+LAYOUTS = {"hm": hm, "bilibili": bilibili, **dict.fromkeys(movielens.RELEASES, movielens)}
+"""Data sets of two tables, and the module that knows how their owner offers them."""
+KNOWN = ("demo", *mind.PARTS, *LAYOUTS)
 """Data sets that need nothing but their name."""
 
 
@@ -61,12 +63,12 @@ def _found(name: str, raw: RawOptions, places: list[Path]) -> tuple[Sequence[Raw
             return [file for part in parts for file in (part.news, part.behaviors)], partial(mind.read, parts, raw)
         owner, missing = mind.OWNER, partial(mind.missing, name, places)
     else:
-        layout = hm if name == "hm" else bilibili
+        layout = LAYOUTS[name]
         tables = layout.find(places)
         if tables:
             return tables, partial(layout.read, *tables, raw)
-        owner, missing = layout.OWNER, partial(layout.missing, places)
-    tables = research.find(name, places, owner)
+        owner, missing = layout.OWNER, partial(layout.missing, name, places)
+    tables = research.find(name, places, owner) if name in research.TABLES else None
     if not tables:
         raise missing()
     return tables, partial(research.read, *tables, raw)

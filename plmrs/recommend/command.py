@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plmrs.config import RecommendConfig
+from plmrs.data.candidates import check_candidates
 from plmrs.data.dataset import Histories
+from plmrs.data.ids import read_ids
 from plmrs.errors import UserError
-from plmrs.recommend.catalogue import check_candidates
-from plmrs.recommend.ids import read_ids
 from plmrs.recommend.new_items import read_new
 from plmrs.recommend.output import check_output, written
 from plmrs.recommend.trained import TrainedModel, load_model, schema
-from plmrs.report import Cell, Progress, Table
+from plmrs.report import Cell, Progress, Table, counted
 
 SHOWN = 3
 """Users of the data set that are shown where none are named and there is no file."""
@@ -97,19 +97,15 @@ def _write(
     progress: Progress,
 ) -> int:
     """Write a portion after the other; the number of rows."""
-    wanted, rows, done = config.wanted, 0, 0
-    tables = model.tables(histories, names, wanted.topk, wanted.mask_seen, wanted.candidates, wanted.memory)
+    wanted, rows = config.wanted, 0
+    asked = wanted.topk, wanted.mask_seen, wanted.candidates, wanted.memory
     with (
         progress.track("Recommending", len(histories), "users") as advance,
         written(path, schema(names.type)) as write,
     ):
-        for table in tables:
+        for table in model.tables(histories, names, *asked, advance):
             write(table)
             rows += table.num_rows
-            users = int(pc.sum(pc.equal(table.column("rank"), 1)).as_py() or 0)
-            done += users
-            advance(users)
-        advance(len(histories) - done)  # Those for whom no candidate is left.
     return rows
 
 
@@ -117,7 +113,7 @@ def _note(model: TrainedModel, config: RecommendConfig) -> str:
     wanted, new = config.wanted, len(model.items) - model.items.known
     among = {"all": "all items", "interacted": "the items that anyone took", "train": "the items that training has"}
     out = ["ranked: " + among.get(wanted.candidates, f"the items in {wanted.candidates}")]
-    out += [f"{new:,} new ones among them"] if new else []
+    out += [f"{counted(new, 'new one')} among them"] if new else []
     return ", ".join(out) + ("; without what is in the history" if wanted.mask_seen else "; the history's own too")
 
 

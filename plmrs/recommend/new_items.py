@@ -35,7 +35,7 @@ from plmrs.preinfer.job import new_job
 from plmrs.preinfer.nodes import Node
 from plmrs.preinfer.run import run_job
 from plmrs.recommend.catalogue import Catalogue
-from plmrs.report import Progress, Silent
+from plmrs.report import Progress, Silent, counted
 from plmrs.workspace import Workspace, fingerprint
 
 
@@ -66,9 +66,9 @@ def read_new(path: Path, options: NewItemOptions, dataset: Dataset, progress: Pr
     if as_before:
         words = Wording(words.fields, tuple(own["between_texts"]))
     items, nameless, repeated = read_items(file, item, words, None)
-    for count, why in ((nameless, "they have no id"), (repeated, "their id stands in an earlier row")):
+    for count, why in ((nameless, "there is no id"), (repeated, "the id stands in an earlier row")):
         if count:
-            progress.warn(f"{count:,} rows of {file} are left out: {why}.")
+            progress.warn(f"Left out of {file}: {counted(count, 'row')}, because {why}.")
     return items
 
 
@@ -140,7 +140,7 @@ def _encoded(
     where = DeviceOptions(accelerator="cpu") if device.type == "cpu" else DeviceOptions(devices=(device.index or 0,))
     devices, alone = resolve_devices(where), Node(0, 1)
     job = new_job(place, dataset, plm, kept["tokenized_len"], boundary, compute, devices, alone, Silent())
-    progress.say(f"Encoding {dataset.n_items:,} new items as {plm.name} did those of the run.")
+    progress.say(f"Encoding {counted(dataset.n_items, 'new item')} with {plm.name}, as the run's own were.")
     run_job(job, progress)
     return job.wanted
 

@@ -12,18 +12,19 @@ import torch
 
 from plmrs.cache.store import Cache
 from plmrs.config import DeviceOptions, NewItemOptions, WorkspaceOptions
+from plmrs.data.candidates import allowed_items
 from plmrs.data.dataset import Dataset, Histories
+from plmrs.data.ids import rows_of
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
 from plmrs.model.encoder import UserEncoder
 from plmrs.model.load import load_run
 from plmrs.model.recommender import Recommender
 from plmrs.model.run import Run, open_run
-from plmrs.recommend.catalogue import Catalogue, catalogue_of, left_out
-from plmrs.recommend.ids import rows_of
+from plmrs.recommend.catalogue import Catalogue, catalogue_of
 from plmrs.recommend.new_items import new_vectors, read_new
-from plmrs.recommend.rank import Best, best_items
-from plmrs.report import Progress, Silent
+from plmrs.recommend.rank import Best, Task, best_items
+from plmrs.report import Advance, Progress, Silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +46,10 @@ class TrainedModel:
         items: The items, those of the data set first.
     """
 
-    def __init__(self, run: Run, model: Recommender, dataset: Dataset, cache: Cache | None) -> None:
-        self.run, self.model, self.dataset, self._cache = run, model, dataset, cache
+    def __init__(
+        self, run: Run, model: Recommender, dataset: Dataset, cache: Cache | None, devices: Sequence[torch.device]
+    ) -> None:
+        self.run, self.model, self.dataset, self._cache, self._devices = run, model, dataset, cache, devices
         self.encoder = UserEncoder(model).eval()
         self.items: Catalogue = catalogue_of(model, dataset)
 
@@ -91,16 +94,7 @@ class TrainedModel:
     ) -> Iterator[pd.DataFrame]:
         """As `recommend`, some users at a time: any number of users needs no more memory than one portion.
 
-        Args:
-            users: As there.
-            histories: As there.
-            k: As there.
-            mask_seen: As there.
-            candidates: As there.
-            memory: Bytes of what is scored at once.
-
-        Raises:
-            UserError: as there.
+        `memory` is the bytes of what is scored at once.
         """
         taken, names = self._asked(users, histories)
         for table in self.tables(taken, names, k, mask_seen, candidates, memory):
@@ -138,6 +132,7 @@ class TrainedModel:
         mask_seen: bool,
         candidates: str | Iterable[str],
         memory: int = MEMORY,
+        advance: Advance | None = None,
     ) -> Iterator[pa.Table]:
         """The best items as Arrow tables of at most about `ROWS_AT_ONCE` rows, at least one.
 
@@ -148,13 +143,19 @@ class TrainedModel:
             mask_seen: Whether what is in a history is left out.
             candidates: As for `recommend`.
             memory: Bytes of what is scored at once.
+            advance: Is told how many users are done.
         """
-        out = left_out(candidates, self.dataset, self.items)
+        allowed = allowed_items(candidates, self.dataset, self.items.ids)
+        out = None if allowed is None else torch.from_numpy(~allowed)
         found: list[Best] = []
         rows = 0
-        for best in best_items(self.encoder, self.items, histories, k, mask_seen, out, memory):
+        vectors, own = self.items.vectors, self.items.candidates
+        task = Task(self.encoder, vectors, own, histories, k, mask_seen, out, memory)
+        for best in best_items(task, self._devices):
             found.append(best)
             rows += best.rows.size
+            if advance is not None:
+                advance(len(best.rows))
             if rows >= ROWS_AT_ONCE:
                 yield self._table(found, names)
                 found, rows = [], 0
@@ -232,18 +233,15 @@ def schema(user: pa.DataType) -> pa.Schema:
 def load_model(
     run: str | None, workspace: WorkspaceOptions, device: DeviceOptions, progress: Progress | None = None
 ) -> TrainedModel:
-    """A run's model on a device.
+    """A run's model on the first of some devices; all of them recommend.
 
     Raises:
-        UserError: there is no such run, what it was trained on is gone or has changed, or several devices are named.
+        UserError: there is no such run, or what it was trained on is gone or has changed.
     """
-    accelerator, ids = resolve_devices(device)
-    if len(ids) > 1:
-        raise UserError("Recommending runs on one device.", f"Name one, as in --devices {ids[0]}.")
+    devices = [torch.device(name) for name in resolve_devices(device).names]
     places = workspace.open()
     opened = open_run(places, run)
     model, dataset, cache = load_run(places, opened)
     if progress is not None:
         progress.say(f"Run {opened.name} ({opened.weights.name}) on {dataset.name}.")
-    where = torch.device("cpu" if accelerator == "cpu" else f"cuda:{ids[0]}")
-    return TrainedModel(opened, model.to(where), dataset, cache)
+    return TrainedModel(opened, model.to(devices[0]), dataset, cache, devices)

@@ -115,7 +115,8 @@ class Reporter(pl.Callback):
             f"epoch {trainer.current_epoch + 1}: loss {found['loss']:.4f}, validation HR@10 {found['HR@10']:.4f},"
             f" NDCG@10 {found[MONITOR]:.4f}{mark}; {seconds:.0f} s, {speed['users_per_second']:,.0f} users/s"
         )
-        self._move(trainer, pl_module, int(trainer.num_training_batches))
+        note = f"epoch {trainer.current_epoch + 1}, best {MONITOR} {self.best_metrics[MONITOR]:.4f}"
+        self._move(trainer, pl_module, int(trainer.num_training_batches), note)
         if trainer.is_global_zero:
             row = {"epoch": trainer.current_epoch + 1, **found, "seconds": seconds}
             self._write(row | {"targets_per_second": speed["targets_per_second"]})

@@ -14,22 +14,33 @@ from plmrs.data.dataset import Dataset
 from plmrs.data.splits import Split, split_of
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
+from plmrs.links import check_links
 from plmrs.model.card import write_card
-from plmrs.model.load import new_recommender
-from plmrs.model.run import BEST, CHECKPOINTS, LAST, METRICS, WEIGHTS, create_run, open_run
+from plmrs.model.load import new_recommender, source_of
+from plmrs.model.run import BEST, CHECKPOINTS, LAST, METRICS, WEIGHTS, Run, create_run, open_run
 from plmrs.model.source import resolved_loss
 from plmrs.model.weights import save_weights
+from plmrs.plm.unpickled import unpickled
 from plmrs.report import Progress, Table
 from plmrs.train.callbacks import Reporter
 from plmrs.train.data import new_sampling
 from plmrs.train.environment import environment
 from plmrs.train.fit import fit
-from plmrs.train.folder import base_name, continued, facts, new_folder, resolved, run_to_continue
+from plmrs.train.folder import (
+    base_name,
+    continued,
+    facts,
+    forget_evaluations,
+    new_folder,
+    resolved,
+    run_to_continue,
+)
 from plmrs.train.inputs import training_dataset, training_source
 from plmrs.train.launch import Launch, this_launch
 from plmrs.train.loggers import check_loggers
 from plmrs.train.module import TrainingModule
 from plmrs.train.plan import frozen_parameters, plan, trained_parameters
+from plmrs.train.resumable import AGAIN, check_checkpoints
 from plmrs.train.stop import Stop
 from plmrs.train.strategies import check_strategy
 from plmrs.train.unread import unread
@@ -55,8 +66,8 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     check_loggers(config.trainer.log_to)
     launch = this_launch(len(resolve_devices(config.device).ids))
     folder = Path(os.environ[RUN_FOLDER]) if RUN_FOLDER in os.environ else launch.told()
-    resuming = config.trainer.resume is not None and (config.trainer.resume != "auto" or folder is not None)
-    if resuming:
+    run: Run | None = None
+    if config.trainer.resume is not None and (config.trainer.resume != "auto" or folder is not None):
         run = open_run(config.workspace.open(), str(folder)) if folder else run_to_continue(config, "")
         assert run is not None
         config, folder = continued(config, run), run.folder
@@ -64,16 +75,22 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     n = launch.n_nodes * len(devices.ids)
     check_strategy(config.trainer, devices)
     loss = resolved_loss(config)
-    if not resuming:
+    if run is None:
         for line in unread(config):
             progress.warn(line)
     dataset = training_dataset(config, progress)
-    source = training_source(config, dataset, progress)
+    workspace = config.workspace.open()
+    source = training_source(config, dataset, progress) if run is None else source_of(workspace, run, dataset)
     config = resolved(config, dataset, source)
     name = base_name(config, dataset, source)
     if config.trainer.resume == "auto" and folder is None and (run := run_to_continue(config, name)) is not None:
-        progress.say(f"Continuing run {run.name}, which is unfinished.")
-        config, folder, resuming = continued(config, run), run.folder, True
+        try:
+            source = source_of(workspace, run, dataset)
+            progress.say(f"Continuing run {run.name}, which is unfinished.")
+            config, folder = continued(config, run), run.folder
+        except UserError as error:
+            progress.warn(f"Run {run.name} is unfinished, and cannot go on: {error.message} Another run is begun.")
+            run = None
     split = split_of(dataset)
     if len(split.val) < n:
         raise UserError(
@@ -85,14 +102,18 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
     if config.trainer.dry_run:
         return [plan(config, model, dataset, split, source, n)]
     # A run that was ended before its first epoch was is begun again.
-    last = folder / CHECKPOINTS / LAST if folder is not None and resuming else None
+    last = folder / CHECKPOINTS / LAST if folder is not None and run is not None else None
+    if folder is not None:
+        check_links(folder)
     if last is None or not last.exists():
         last = None
         model.items.fit_whitening()
+    else:
+        check_checkpoints(last.parents[1], model.state_dict(), config.trainer.strategy.startswith("deepspeed"))
     parts = trained_parameters(model)
     if folder is None:
         # Two trainings may be begun at once: the folder's name is taken under a lock.
-        with lock(config.workspace.runs / "new", "beginning a run"):
+        with lock(config.workspace.runs / "new", "beginning a run", patience=60):
             folder = new_folder(config, name)
             made_with = facts(dataset, source, parts, frozen_parameters(model), environment(devices))
             create_run(folder, config, made_with)
@@ -122,8 +143,12 @@ def _trained(
     reporter = Reporter(progress, folder)
     stop = Stop(progress, folder / CHECKPOINTS / LAST)
     trainer = fit(module, [reporter, stop], folder, last, launch)
+    if reporter.first_step is None and (folder / METRICS).is_file():
+        before = read_json(folder / METRICS)
+        if before["epochs"] == trainer.current_epoch:
+            return before  # It was finished, and there was nothing to add.
     best = folder / CHECKPOINTS / BEST
-    state = torch.load(best, map_location="cpu", weights_only=True)
+    state = unpickled(best, AGAIN)
     result = {
         "best_epoch": state["epoch"] + 1,
         "epochs": trainer.current_epoch,
@@ -140,6 +165,9 @@ def _trained(
         about = {key: str(manifest[key]) for key in ("dataset", "plm", "plm_identity") if manifest.get(key)}
         # Read from the file, not the model: a strategy may have left each process its share of that.
         weights = {name.removeprefix("recommender."): tensor for name, tensor in state["state_dict"].items()}
+        forget_evaluations(folder, weights, progress)
+        # Until both are written a run that was finished before is not; or else it would have the result of another.
+        (folder / METRICS).unlink(missing_ok=True)
         save_weights(weights, folder / WEIGHTS, about)
         write_json(folder / METRICS, result)
     return result

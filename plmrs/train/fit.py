@@ -14,6 +14,8 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from plmrs.devices import resolve_devices
 from plmrs.model.run import BEST, CHECKPOINTS, LAST
+from plmrs.train.checkpoints import WholeFiles
+from plmrs.train.continuing import Continuing
 from plmrs.train.launch import Launch
 from plmrs.train.loggers import new_loggers
 from plmrs.train.module import MONITOR, TrainingModule
@@ -46,7 +48,7 @@ def fit(
         # On the CPU Lightning takes a number of processes, on GPUs ids.
         devices=len(ids) if accelerator == "cpu" else ids,
         num_nodes=launch.n_nodes,
-        plugins=[launch.environment],
+        plugins=[launch.environment, WholeFiles()],
         strategy=new_strategy(options, devices, launch.n_nodes),
         precision=trainer_precision(options),
         accumulate_grad_batches=module.config.optimiser.accumulate,
@@ -55,6 +57,7 @@ def fit(
         logger=new_loggers(folder, module.config),
         callbacks=[
             *reporters,
+            Continuing(options.early_stop_patience),
             EarlyStopping(MONITOR, mode="max", patience=options.early_stop_patience, check_on_train_epoch_end=True),
             # The best is written before the last, so that going on from the last never misses a best.
             _checkpoint(checkpoints, BEST, monitor=MONITOR, weights_only=options.strategy.startswith("deepspeed")),

@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from plmrs.cache.store import Cache
 from plmrs.config import TrainConfig
 from plmrs.data.dataset import Dataset
 from plmrs.errors import UserError
-from plmrs.model.run import METRICS, Run, open_run, run_names
+from plmrs.model.run import METRICS, WEIGHTS, Run, open_run, run_names
 from plmrs.model.source import PlmSource
+from plmrs.model.weights import are_in
+from plmrs.report import Progress
 
 MAY_CHANGE = {
     "max_epochs", "early_stop_patience", "resume", "accelerator", "devices", "root", "runs", "num_workers", "log_to",
@@ -112,6 +116,17 @@ def new_folder(config: TrainConfig, name: str) -> Path:
     return next(path for n in range(1, 1_000_000) if not (path := runs.run(name if n == 1 else f"{name}-{n}")).exists())
 
 
+def forget_evaluations(folder: Path, weights: dict[str, Tensor], progress: Progress) -> None:
+    """Remove what evaluations found of a run's weights, before a training that went on replaces them by others."""
+    found = sorted(folder.glob("*_metrics.json"))
+    if not found or are_in(folder / WEIGHTS, weights):
+        return
+    for path in found:
+        path.unlink()
+    names = " and ".join(path.name for path in found)
+    progress.say(f"Removed {names} of the weights before. Again: plmrs evaluate {folder.name}")
+
+
 def facts(
     dataset: Dataset,
     source: PlmSource | None,
@@ -137,5 +152,6 @@ def facts(
             found["plm_identity"] = source.plm.identity
         if cache is not None:
             found["plm_identity"] = found["plm_identity"] or cache.manifest["plm_identity"]
-            found["cache"] = {"path": str(cache.place), "fingerprint": cache.fingerprint}
+            made_with = {key: cache.manifest[key] for key in ("precision", "dtype", "tokenized_len", "keeps_tokens")}
+            found["cache"] = {"path": str(cache.place), "fingerprint": cache.fingerprint, **made_with}
     return found

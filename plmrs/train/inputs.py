@@ -31,7 +31,7 @@ def training_dataset(config: TrainConfig, progress: Progress) -> Dataset:
         if name not in KNOWN:
             near = get_close_matches(name, [*prepared, *KNOWN], 1)
             hint = f"Did you mean {near[0]}?" if near else "`plmrs inspect` lists what is prepared."
-            raise UserError(f"There is no data set {name}.", hint)
+            raise UserError(f"There is no data set {name} below {workspace.root}.", hint)
         if config.trainer.dry_run:
             remedy = f"Prepare it first: `plmrs prepare {name}`."
             raise UserError(f"Data set {name} is not prepared, and a dry run writes nothing.", remedy)
@@ -88,7 +88,9 @@ def _cache(config: TrainConfig, dataset: Dataset, plm: Plm | None, boundary: int
         return cache
     name = options.plm_name if plm is None else plm.name
     where = "final" if plm is None else f"block{boundary}"
-    found = find_cache(workspace, dataset, name, options.tokenized_len, boundary=where)
+    given = config.pre_inference
+    precision = None if given.pre_inference_precision == "auto" else given.pre_inference_precision
+    found = find_cache(workspace, dataset, name, options.tokenized_len, precision, boundary=where)
     if found is not None:
         progress.say(f"{'Item vectors' if plm is None else 'States of the frozen blocks'}: the cache {found.path}.")
         return found
@@ -96,7 +98,6 @@ def _cache(config: TrainConfig, dataset: Dataset, plm: Plm | None, boundary: int
         return None
     what = "item vectors" if plm is None else f"states behind block {boundary}"
     progress.say(f"No cache of {what} fits data set {dataset.name}; making it first, as `plmrs preinfer` does.")
-    given = config.pre_inference
     compute = PreinferOptions(
         batch_size=given.pre_inference_batch_size,
         precision=given.pre_inference_precision,

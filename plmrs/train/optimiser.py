@@ -13,7 +13,7 @@ from plmrs.model.recommender import Recommender
 
 Group = dict[str, Any]
 
-UNDECAYED = ("position", "relative_attention_bias", "prompt.rows", "prompt.query")
+UNDECAYED = ("position", "wpe", "relative_attention_bias", "prompt.rows", "prompt.query")
 """What names tables of positions and of a prompt's inputs, which get no weight decay, as biases and norms get none."""
 
 

@@ -48,8 +48,8 @@ def plan(
     notes = [
         f"{all_bytes / 2**20:,.0f} MiB of weights, {4 * total / 2**20:,.0f} MiB of gradients,"
         f" {8 * total / 2**20:,.0f} MiB of AdamW's moments; what a step keeps of its batch comes on top.",
-        f"{windows:,} windows of {len(split.train):,} users: {steps:,} batches of {trainer.batch_size} an epoch a"
-        f" process, {n} of them; {trainer.max_epochs} epochs at most.",
+        f"{windows:,} windows of {len(split.train):,} users: {steps:,} batches of {trainer.batch_size} an epoch"
+        f"{f' in each of {n} processes' if n > 1 else ''}; {trainer.max_epochs} epochs at most.",
         f"Loss {loss}, over {ranked}.",
     ]
     if source is not None and source.cache is not None:

@@ -1,11 +1,15 @@
 """How fast training is: medians over steps."""
 
 import time
+from collections import deque
 
 import numpy as np
 import psutil
 import torch
 from torch import Tensor
+
+STEPS = 100_000
+"""Steps that medians are taken of: a number a step for ever would fill the memory of a training of weeks."""
 
 
 class Speed:
@@ -15,13 +19,13 @@ class Speed:
     epoch from the epoch's beginning, but for this process's first, which pays for warming up.
 
     Attributes:
-        windows: Windows a second of each step that was read.
+        windows: Windows a second of each of the last `STEPS` steps that were read.
         targets: Targets a second likewise.
     """
 
     def __init__(self) -> None:
-        self.windows: list[float] = []
-        self.targets: list[float] = []
+        self.windows: deque[float] = deque(maxlen=STEPS)
+        self.targets: deque[float] = deque(maxlen=STEPS)
         self._last: float | torch.cuda.Event | None = None
         self._unread: list[tuple[float | torch.cuda.Event, int, Tensor]] = []
         self._warm = False

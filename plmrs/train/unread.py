@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from plmrs.config import CacheOptions, PlmOptions, PreInferenceOptions, PromptOptions, TrainConfig, TuningOptions
+from plmrs.config.training import OF_ONE_LOSS
 from plmrs.model.source import plm_use, resolved_loss
 from plmrs.origins import flag
 
@@ -27,8 +28,9 @@ def unread(config: TrainConfig) -> list[str]:
 
 def _reasons(config: TrainConfig) -> Iterable[tuple[str, Iterable[str]]]:
     use, loss = plm_use(config), resolved_loss(config).loss
-    if loss != "gbce":
-        yield f"the loss is {loss}, not gbce", ["gbce_t"]
+    for key, only in OF_ONE_LOSS.items():
+        if loss != only:
+            yield f"the loss is {loss}, not {only}", [key]
     if loss == "in_batch":
         yield "the loss in_batch ranks among the items of a batch", ["loss_items"]
     prompt = [key for key in PromptOptions.model_fields if key != "use_prompt"]

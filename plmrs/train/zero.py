@@ -16,7 +16,27 @@ from torch import Tensor, nn
 from plmrs.errors import UserError
 from plmrs.model.run import WEIGHTS
 from plmrs.model.weights import save_weights
+from plmrs.plm.unpickled import unpickled
+from plmrs.train.resumable import AGAIN, check_paths
 from plmrs.workspace import PARTIAL, atomic_folder
+
+
+@contextmanager
+def _nothing_but_tensors(files: Any) -> Iterator[None]:
+    """Have DeepSpeed, which unpickles whatever a file holds, read tensors and its own settings alone."""
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    def load(path: str, map_location: Any = None) -> Any:
+        with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+            return unpickled(Path(path), AGAIN, mapped=False)
+
+    files.load = load
+    try:
+        yield
+    finally:
+        del files.load
 
 
 class DeepSpeed(DeepSpeedStrategy):
@@ -139,7 +159,13 @@ class DeepSpeed(DeepSpeedStrategy):
                 f"{checkpoint_path} holds the shares of {n} processes, and here are {self.world_size}.",
                 "Give as many --devices as the run was begun with.",
             )
-        state: dict[str, Any] = super().load_checkpoint(checkpoint_path, weights_only)
+        try:
+            with _nothing_but_tensors(self.deepspeed_engine.checkpoint_engine):
+                state: dict[str, Any] = super().load_checkpoint(checkpoint_path, weights_only)
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError, OSError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(f"{checkpoint_path} is no checkpoint of this model: {reason}", AGAIN) from error
+        check_paths(Path(checkpoint_path), state.get("callbacks"))
         return state
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
@@ -150,7 +176,7 @@ class DeepSpeed(DeepSpeedStrategy):
                 self.checkpoint_io.save_checkpoint(checkpoint, path)
             return
         # Every process writes its share, so the folder is renamed when the last one has.
-        ready = path.with_name(f"{path.name}{PARTIAL}shares")
+        ready = path.with_name(f"shares{PARTIAL}{path.name}")
         if self.is_global_zero:
             shutil.rmtree(ready, ignore_errors=True)
         self.barrier()

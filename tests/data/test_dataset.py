@@ -59,6 +59,27 @@ def test_histories_give_rows_and_places_of_some_users(workspace: Workspace):
     assert chosen.items[places].tolist() == [3, 1, 1, 2, 3]
 
 
+def test_files_of_a_data_set_that_was_prepared_anew_are_not_taken_for_the_old_one_s(workspace: Workspace):
+    folder = make(workspace, "x")
+    before, half = open_dataset(workspace, "x"), open_dataset(workspace, "x")
+    items = before.item_ids()
+    assert before.n_users == half.n_users == 2
+    folder.rename(folder.with_name("old"))
+    make(workspace, "x", fingerprint="another")
+    assert before.item_ids() == items
+    with pytest.raises(UserError, match=r"Data set x was prepared anew meanwhile\."):
+        half.item_ids()
+
+
+def test_a_file_that_is_gone_is_named(workspace: Workspace):
+    (make(workspace, "x") / "histories.feather").unlink()
+    dataset = open_dataset(workspace, "x")
+    assert dataset.n_items == 3
+    with pytest.raises(UserError, match=r"histories\.feather does not exist") as caught:
+        _ = dataset.histories
+    assert caught.value.remedy == "Run `plmrs prepare x` again."
+
+
 def test_two_writes_give_the_same_bytes(workspace: Workspace):
     folders = [make(workspace, name) for name in ("x", "y")]
     for file in ("items.feather", "histories.feather"):

@@ -9,7 +9,7 @@ import torch
 
 from plmrs.config import EvaluateConfig, TrainConfig
 from plmrs.data.dataset import Dataset, Histories
-from plmrs.evaluate.baselines import by_co_occurrence, item_similarity
+from plmrs.evaluate.baselines import item_similarity, neighbour_scores
 from plmrs.evaluate.command import evaluate
 from plmrs.model.batch import Batch
 from plmrs.model.load import load_run
@@ -156,7 +156,8 @@ def test_evaluation_ranks_the_test_targets(trained: Trained) -> None:
     result = json.loads((trained.workspace.runs / "id" / "test_metrics.json").read_text())
     test, counts = trained.held_out["test"], trained.counts()
     popularity = np.array([rank(counts, inputs, target) for inputs, target in test])
-    neighbours = by_co_occurrence(flat([inputs for inputs, _ in test]), item_similarity(flat(trained.train), 120))
+    similarity = item_similarity(flat(trained.train), 120)
+    neighbours = neighbour_scores(flat([inputs for inputs, _ in test]), similarity).toarray()
     by_name = {
         "SASRec id": ranks(trained, "test"),
         "popularity": popularity,

@@ -4,7 +4,7 @@ import torch
 
 from plmrs.data.dataset import Histories
 from plmrs.evaluate import baselines
-from plmrs.evaluate.baselines import ItemKnn, LastItemCosine, Popularity, by_co_occurrence, item_similarity
+from plmrs.evaluate.baselines import ItemKnn, LastItemCosine, Popularity, item_similarity, neighbour_scores
 
 
 def histories(*rows: list[int]) -> Histories:
@@ -24,7 +24,7 @@ def test_item_similarity_by_hand():
 def test_co_occurrence_decays_from_the_last_item_backwards():
     similarity = item_similarity(histories([1, 2], [1, 3], [2, 3], [1, 2]), 3)
     dense = similarity.toarray()
-    scores = by_co_occurrence(histories([2, 3, 1], [3]), similarity, decay=0.8)
+    scores = neighbour_scores(histories([2, 3, 1], [3]), similarity, decay=0.8).toarray()
     np.testing.assert_allclose(scores[0], 0.64 * dense[1] + 0.8 * dense[2] + dense[0], rtol=1e-6)
     np.testing.assert_allclose(scores[1], dense[2], rtol=1e-6)
 
@@ -88,4 +88,6 @@ def test_co_occurrence_equals_a_dense_computation():
     for user, items in enumerate(users):
         for age, item in enumerate(reversed(items)):
             weights[user, item - 1] += 0.8**age
-    np.testing.assert_allclose(by_co_occurrence(histories(*users), similarity), weights @ dense, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        neighbour_scores(histories(*users), similarity).toarray(), weights @ dense, rtol=1e-4, atol=1e-6
+    )

@@ -91,7 +91,7 @@ def test_what_evaluate_found_of_a_run(places):
         found = titled(tables(places, "shop-text-tiny-opt"), "Metrics")
         assert all(0 <= low <= value <= high <= 1 for _, _, value, low, high in found.rows)
         assert any(note.startswith("candidates: all 30 items") for note in found.notes)
-        groups = titled(tables(places, "shop-text-tiny-opt"), "Groups of users")
+        groups = titled(tables(places, "shop-text-tiny-opt"), "Groups of users, test")
         assert [row[2] for row in groups.rows if row[0] == "all"] == [12]
     finally:
         (places["runs"] / "shop-text-tiny-opt" / "test_metrics.json").unlink()

@@ -109,7 +109,7 @@ def test_a_finished_run_that_was_evaluated(make: Make, details: Any) -> None:
         ["NDCG@10", 0.3, 0.25, 0.2, 0.3],
     ]
     assert found["Metrics"].notes == ["candidates: all 30 items", "ties: against the model"]
-    assert found["Groups of users"].rows == [
+    assert found["Groups of users, test"].rows == [
         ["all", "all", 12, 0.25, 0.2, 0.3],
         ["popularity of the target", "never in training", 3, 0.125, None, None],
     ]
@@ -130,7 +130,7 @@ def test_a_run_that_is_not_finished(make: Make, details: Any) -> None:
 
 def test_an_older_evaluation_is_told(make: Make, details: Any) -> None:
     make("a", tested={"metrics": {"all": {}}})
-    assert details("a")["Metrics"].notes == ["Evaluated by an older version; run `plmrs evaluate` again."]
+    assert details("a")["Metrics"].notes == ["Evaluated by another version; run `plmrs evaluate` again."]
     assert details()["Trained"].rows[0][6] is None
 
 

@@ -43,8 +43,8 @@ def work(rank: int, folder: Path, loss: str) -> None:
 
 
 @pytest.mark.parametrize("loss", ["in_batch", "sampled"])
-def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path, loss):
-    multiprocessing.spawn(work, (tmp_path, loss), nprocs=2)
+def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(forkserver, tmp_path, loss):
+    multiprocessing.start_processes(work, (tmp_path, loss), nprocs=2, start_method="forkserver")
     found = torch.load(tmp_path / "0.pt", weights_only=True)
     whole = step(WINDOWS, {"in_batch": None, "sampled": torch.tensor([2, 3, 8, 9])}[loss], loss, 1.0)
     for name, gradient in whole.items():

@@ -2,21 +2,11 @@ import math
 
 import pytest
 import torch
+from gradients import assert_same, drawn, gradients
 from torch.nn import functional as F  # noqa: N812
 
 from plmrs.model import losses
 from plmrs.model.losses import binary_loss, full_cross_entropy, gbce_beta, softmax_loss
-
-
-def gradients(loss, *leaves):
-    """Gradients of three times a loss: what is behind it must reach what is before it."""
-    return torch.autograd.grad(3 * loss, leaves)
-
-
-def assert_same(mine, naive, leaves):
-    torch.testing.assert_close(mine, naive)
-    for found, wanted in zip(gradients(mine, *leaves), gradients(naive, *leaves), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture
@@ -116,15 +106,6 @@ def naive_binary(queries, candidates, targets, negatives, beta):
     scores = torch.einsum("ph,pnh->pn", queries, candidates[negatives])
     losses_ = -beta * torch.sigmoid(score).log() - (1 - torch.sigmoid(scores)).log().sum(1)
     return (losses_ / (negatives.shape[1] + 1)).mean()
-
-
-def drawn(positions, n, device="cpu"):
-    torch.manual_seed(2)
-    queries = torch.randn(positions, 8, device=device, requires_grad=True)
-    candidates = torch.randn(12, 8, device=device, requires_grad=True)
-    targets = torch.randint(0, 12, (positions,), device=device)
-    # With 12 candidates negatives repeat within a position, and some are the target.
-    return queries, candidates, targets, torch.randint(0, 12, (positions, n), device=device)
 
 
 @pytest.mark.parametrize("n", [1, 7, 40])

@@ -53,19 +53,18 @@ def test_the_best_are_those_of_a_stable_sort_for_any_chunks(kind, width, k):
 
 @pytest.mark.parametrize("kind", ["different", "few values", "one value"])
 @pytest.mark.parametrize("width", [500, 1300])
-def test_groups_of_columns_and_rows_settled_a_few_at_a_time_change_nothing(monkeypatch, kind, width):
-    monkeypatch.setattr(topk, "GROUPED", 400)
+def test_rows_settled_a_few_at_a_time_change_nothing(monkeypatch, kind, width):
     monkeypatch.setattr(topk, "TIED_BYTES", 4 * 2 * width)
     check(drawn(kind, 9, 1300), 10, width)
 
 
-def test_a_wide_catalogue_is_searched_by_groups(monkeypatch):
-    seen = []
-    monkeypatch.setattr(topk, "GROUPS", 16)
-    largest = topk._largest
-    monkeypatch.setattr(topk, "_largest", lambda values, k: seen.append(values.shape[1]) or largest(values, k))
-    check(drawn("different", 4, 40_001), 10, 40_001)
-    assert seen == [40_001]
+@pytest.mark.parametrize("groups", [2, 8, 16])
+@pytest.mark.parametrize("kind", ["different", "few values", "one value"])
+def test_groups_of_columns_change_nothing(monkeypatch, kind, groups):
+    """Of two columns and of more; the 1,501 columns leave some over."""
+    monkeypatch.setattr(topk, "GROUPS", groups)
+    for k in (1, 10, 45, 400):
+        check(drawn(kind, 4, 1501), k, 1501)
 
 
 def test_more_than_there_are_leaves_places_empty():

@@ -5,24 +5,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from plmrs.plm.checkpoint import Plm
+from plmrs.plm.checkpoint import FAMILIES, Plm
 from plmrs.plm.quiet import quiet
 
 KINDS: dict[str, dict[str, Any]] = {
-    "bert": {"family": "bert"},
-    "roberta": {"family": "roberta"},
-    "opt": {"family": "opt", "layerdrop": 0.9},
+    **{family: {"family": family} for family in FAMILIES},
+    "opt, layers dropped": {"family": "opt", "layerdrop": 0.9},
     "opt as 350m": {"family": "opt", "do_layer_norm_before": False, "word_embed_proj_dim": 16},
-    "t5": {"family": "t5"},
     "llama, wide heads": {"family": "llama", "head_dim": 16},
-    "mistral": {"family": "mistral", "sliding_window": 64},
+    "mistral, wide window": {"family": "mistral", "sliding_window": 64},
     "mistral, narrow window": {"family": "mistral", "sliding_window": 4},
-    "qwen2": {"family": "qwen2"},
     "qwen2, last blocks windowed": {
         "family": "qwen2", "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1,
     },
-    "qwen3": {"family": "qwen3"},
 }  # fmt: skip
+"""Each family as it is, and in what it may differ."""
 N_BLOCKS = 3
 LENGTHS = np.array([4, 11, 1, 9, 11, 4])
 IDS = torch.randint(5, 400, (int(LENGTHS.sum()),), generator=torch.Generator().manual_seed(0))

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plmrs.errors import UserError
+from plmrs.plm import checkpoint
 from plmrs.plm.checkpoint import Plm, find_plm
 from plmrs.plm.pieces import Piece, load_piece, piece_bytes
 
@@ -30,17 +31,16 @@ LLAMA3 = {
     "original_max_position_embeddings": 16,
 }  # fmt: skip
 FAMILIES: dict[str, dict[str, Any]] = {
-    "bert": {"family": "bert"},
+    **{family: {"family": family} for family in checkpoint.FAMILIES},
     "bert with a head": {"family": "bert", "head": True},
     "roberta": {"family": "roberta", "head": True},
     "opt": {"family": "opt", "head": True},
     "opt as 350m": {"family": "opt", "head": True, "do_layer_norm_before": False, "word_embed_proj_dim": 16},
-    "t5": {"family": "t5"},
+    "gpt2 with a head": {"family": "gpt2", "head": True},
     "t5 with a decoder, gated": {"family": "t5", "head": True, "feed_forward_proj": "gated-gelu"},
     "llama": {"family": "llama", "head": True, "tie_word_embeddings": True},
     "llama 3, wide heads": {"family": "llama", "head": True, "head_dim": 16, "rope_parameters": LLAMA3},
     "mistral, narrow window": {"family": "mistral", "sliding_window": 4},
-    "qwen2": {"family": "qwen2"},
     "qwen2, last blocks windowed": {
         "family": "qwen2", "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1,
     },
@@ -251,6 +251,12 @@ def test_a_configuration_that_makes_no_model_is_an_error(folder_of: Any, tmp_pat
     with pytest.raises(UserError, match=r"config\.json describes no bert: ") as caught:
         load_piece(find_plm(str(copy)), 0, 1, torch.float32, CPU)
     assert "\n" not in caught.value.message
+
+
+def test_a_gpt2_whose_blocks_need_their_number_is_refused(make_plm: Any) -> None:
+    plm = find_plm(str(make_plm("gpt2", scale_attn_by_inverse_layer_idx=True)))
+    with pytest.raises(UserError, match=r"describes no gpt2: scale_attn_by_inverse_layer_idx is not supported"):
+        load_piece(plm, 1, 2, torch.float32, CPU)
 
 
 def test_code_beside_the_weights_does_not_run(folder_of: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plmrs.errors import UserError
-from plmrs.plm import run
+from plmrs.plm import checkpoint, run
 from plmrs.plm.checkpoint import Plm, find_plm
 from plmrs.plm.pieces import Piece, load_piece
 from plmrs.plm.run import Runner, batches, largest_batch, packed
@@ -27,12 +27,8 @@ TEXTS = [
     "",
 ]
 FAMILIES: dict[str, dict[str, Any]] = {
-    "bert": {"family": "bert"},
-    "roberta": {"family": "roberta"},
-    "opt": {"family": "opt"},
+    **{family: {"family": family} for family in checkpoint.FAMILIES},
     "opt as 350m": {"family": "opt", "do_layer_norm_before": False, "word_embed_proj_dim": 16},
-    "t5": {"family": "t5"},
-    "llama": {"family": "llama"},
 }
 
 

@@ -141,13 +141,27 @@ def test_only_what_trains_has_dropout(plm_of: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_given_states_reach_the_first_block_as_they_are(plm_of: Any, kind: str) -> None:
+    trainable = load_trainable(plm_of(kind), 2, 1, "mean", dropout=0.5).train()
+    seen: list[torch.Tensor] = []
+    trainable.blocks()[0].register_forward_pre_hook(
+        lambda block, args, kwargs: seen.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+    )
+    states = inputs_at(plm_of(kind), 2)[:4]
+    trainable(states, LENGTHS[:1])
+    assert torch.equal(seen[0][0], states)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_checkpointing_changes_no_gradient(plm_of: Any, kind: str) -> None:
     plm = plm_of(kind)
     calls = []
     found = []
     for checkpointing in (False, True):
         trainable = load_trainable(plm, None, 2, "mean", dropout=0.1, checkpointing=checkpointing).train()
-        part = next(module for module in trainable.blocks()[1].modules() if isinstance(module, torch.nn.Linear))
+        block = trainable.blocks()[1]
+        matrix = next(name for name, parameter in block.named_parameters() if parameter.ndim == 2)
+        part = block.get_submodule(matrix.rpartition(".")[0])
         times: list[int] = []
         part.register_forward_hook(lambda *given, times=times: times.append(1))
         torch.manual_seed(5)

@@ -1,4 +1,3 @@
-import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,16 +59,12 @@ def opt(make_plm: Any) -> Path:
 
 
 @pytest.fixture
-def forked() -> Iterator[Callable[..., Any]]:
+def forked(forkserver: Any) -> Iterator[Callable[..., Any]]:
     """Starts functions in processes that have imported what takes long: `forked(function, argument)` gives one."""
-    context = multiprocessing.get_context("forkserver")
-    preload = ["zarr", "torch", "transformers.models.opt.modeling_opt", "plmrs.plm.run", "plmrs.preinfer.command"]
-    context.set_forkserver_preload(preload)
-
     started: list[Any] = []
 
     def start(function: Callable[..., Any], *given: Any) -> Any:
-        process = context.Process(target=function, args=given)
+        process = forkserver.Process(target=function, args=given)
         process.start()
         started.append(process)
         return process

@@ -58,7 +58,7 @@ def test_the_verb_makes_a_cache_and_tells_what_it_took(workspace: Workspace, tin
     whole = AutoTokenizer.from_pretrained(tiny_bert)(open_dataset(workspace, "small").texts())["input_ids"]
     n_cut = sum(len(ids) > 16 for ids in whole)
     assert 0 < n_cut < 600
-    assert told["Texts cut"] == f"{n_cut} of 600 ({n_cut / 6:.1f} %) to 16 tokens"
+    assert told["Texts cut"] == f"{n_cut} of 600 ({n_cut / 600:.1%}) to 16 tokens"
     rows = 3 * cache.n_units * cache.layout.most_texts
     assert told["Bytes"] == rows * 32 * 2
     assert table.notes == [f"It lies at {cache.path}.", "Items with identical texts share one."]

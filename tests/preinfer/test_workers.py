@@ -139,6 +139,7 @@ def all_exit(stage: Stage, device: int, connection: Connection) -> None:
         (first_exits, "The process on cpu 0 failed: it ended with exit code 3."),
     ],
 )
+@pytest.mark.usefixtures("quick_processes")
 def test_the_others_take_over(
     workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch, serve: Any, says: str
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_others_take_over(
         (all_exit, r"The process on cpu \d failed: it ended with exit code 3\.", KEPT, {0}),
     ],
 )
+@pytest.mark.usefixtures("quick_processes")
 def test_when_no_worker_can_go_on_finished_units_stay(
     workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch, serve: Any, says: str, remedy: str, done: Any
 ) -> None:
@@ -176,6 +178,7 @@ def test_when_no_worker_can_go_on_finished_units_stay(
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.usefixtures("quick_processes")
 def test_a_unit_that_fails_twice_ends_the_job(workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "serve", all_fail_at_unit_4)
     progress = Listening()
@@ -190,6 +193,7 @@ def test_a_unit_that_fails_twice_ends_the_job(workspace: Workspace, opt: Path, m
     assert verify(cache) == []
 
 
+@pytest.mark.usefixtures("quick_processes")
 def test_a_command_whose_workers_all_die_ends_with_exit_code_2(
     workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

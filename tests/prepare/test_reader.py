@@ -41,6 +41,13 @@ def official_bilibili(folder: Path) -> None:
     (folder / "MicroLens-50k_pairs.csv").write_text("user,item,timestamp\n" + taken)
 
 
+def official_movielens(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "movies.dat").write_bytes("".join(f"{i}::Title {i}::Drama\n" for i in ITEMS).encode("latin-1"))
+    rated = "".join(f"u1::{i}::5::{978300760 - row}\n" for row, i in enumerate(ITEMS))
+    (folder / "ratings.dat").write_text(rated)
+
+
 def research(folder: Path, header: str, table: str) -> None:
     folder.mkdir(parents=True)
     lines = "".join(f"{i}\t{'' if ' ' in i else f'Title {i}'}\n" for i in ITEMS)
@@ -56,7 +63,7 @@ def prepared(root: Path, source: str, **options: object) -> tuple[Dataset, list[
 
 
 def test_what_is_known():
-    assert KNOWN == ("demo", "MIND_small", "MIND_large", "hm", "bilibili")
+    assert KNOWN[:6] == ("demo", "MIND_small", "MIND_large", "hm", "bilibili", "ml-100k")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +73,7 @@ def test_what_is_known():
         ("MIND_small", official_mind, ["0108775015", "7", "Ü5", "Ü5"], 4),
         ("hm", official_hm, ["no text", "7", "0110065001", "0108775015"], 2),
         ("bilibili", official_bilibili, ["Ü5", "no text", "7", "0110065001", "0108775015"], 2),
+        ("ml-1m", official_movielens, ["Ü5", "no text", "7", "0110065001", "0108775015"], 2),
     ],
 )
 def test_official_files(tmp_path: Path, name: str, write: Write, history: list[str], files: int):
@@ -123,6 +131,7 @@ def test_a_damaged_zip_beside_what_is_needed_is_told(tmp_path: Path):
             "https://www.kaggle.com/competitions/h-and-m-personalized-fashion-recommendations/data",
         ),
         ("bilibili", "table of items such as MicroLens-50k_titles.csv", "https://github.com/westlake-repl/NineRec"),
+        ("ml-1m", "movies.dat and no ratings.dat", "https://grouplens.org/datasets/movielens/"),
         ("bilibili", "table of pairs such as MicroLens-50k_pairs.csv", "https://github.com/westlake-repl/MicroLens"),
     ],
 )

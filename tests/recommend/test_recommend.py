@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from odd_ids import IDS, ITEMS, NEW, TEXTS, USERS, user_id
 
 import plmrs
@@ -115,6 +116,24 @@ def test_files_hold_what_python_gives(workspace, model, whole, tmp_path, monkeyp
     assert found.score.astype(np.float32).tolist() == whole.score.tolist()
 
 
+def test_two_processes_write_what_one_does(workspace, model, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 1000)
+    (table,) = run(workspace, output=tmp_path / "out.parquet", devices="0 1", memory="4MiB")
+    assert ["rows", len(whole)] in [list(row) for row in table.rows]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), whole, check_exact=True)
+
+
+@pytest.mark.parametrize("users", [200, 4 * 256, 5 * 256 + 3])
+def test_any_number_of_processes_recommends_the_same(quick_processes, model, monkeypatch, users):
+    """Four processes for one block of 256 users, for one each, and for six."""
+    ids = [user_id(7 * user % USERS) for user in range(users)]
+    asked = {"users": ids, "candidates": IDS[::2], "mask_seen": False, "k": 50}
+    alone = model.recommend(**asked)
+    assert alone.user.tolist() == np.repeat(ids, ITEMS // 2).tolist()
+    monkeypatch.setattr(model, "_devices", [torch.device("cpu")] * 4)
+    pd.testing.assert_frame_equal(model.recommend(**asked), alone, check_exact=True)
+
+
 def test_lines_of_json_hold_any_text(tmp_path):
     import pyarrow as pa
 
@@ -207,7 +226,7 @@ def test_three_lines_of_python(workspace, model, whole, monkeypatch):
     ("options", "message", "remedy"),
     [
         ({"history": ["5"]}, "--history: there is no item '5'.", "Did you mean 0005?"),
-        ({"history": ["0000", "é 2", "q"]}, "no item 'é 2', and 1 more ids that are not there", "Did you mean é2"),
+        ({"history": ["0000", "é 2", "q"]}, "no item 'é 2', and 1 more id is not there either.", "Did you mean é2"),
         ({"users": ["0004"]}, "--users: there is no user '0004'.", "Did you mean 00004?"),
         ({"users": ["a"], "history": ["0000"]}, "--users and --history are both given", "one of them"),
         ({"output": "out.txt"}, "--output out.txt: its ending says no format", ".parquet, .csv, .jsonl"),

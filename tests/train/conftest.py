@@ -1,4 +1,4 @@
-"""Trainings of several processes, started as a user starts them."""
+"""Trainings in this process, and of several processes, started as a user starts them."""
 
 import os
 import subprocess
@@ -9,11 +9,26 @@ from typing import Any
 
 import pytest
 
+from plmrs.config import TrainConfig
 from plmrs.data.dataset import Dataset
+from plmrs.report import Progress, Silent
+from plmrs.train.command import train
 from plmrs.workspace import Workspace
 
 Start = Callable[..., subprocess.Popen[str]]
 Finish = Callable[[subprocess.Popen[str]], str]
+
+
+@pytest.fixture
+def training(small_workspace: Workspace, small_dataset: Dataset, tmp_path: Path) -> Callable[..., None]:
+    """Train into the test's folder `runs`: `training(OPTIONS, lr=0.01)` is told of the rate by a flag."""
+    places = {"root": small_workspace.root, "runs": tmp_path / "runs"}
+
+    def run(options: dict[str, Any], progress: Progress | None = None, **flags: Any) -> None:
+        config = TrainConfig.from_flat({**options, **places, **flags}, dict.fromkeys(flags, "flag"))
+        train(config, progress or Silent())
+
+    return run
 
 
 @pytest.fixture(scope="session")

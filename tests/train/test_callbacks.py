@@ -4,10 +4,9 @@ import re
 from contextlib import contextmanager
 
 import pytest
+from tiny import TINY
 
-from plmrs.config import TrainConfig
 from plmrs.train import callbacks
-from plmrs.train.command import train
 
 
 class Recorded:
@@ -28,23 +27,13 @@ class Recorded:
 
 
 @pytest.fixture
-def trained(small_workspace, small_dataset, tmp_path, monkeypatch):
+def trained(training, monkeypatch):
     monkeypatch.setattr(callbacks, "LOG_STEPS", 2)
-    options = {
-        "root": small_workspace.root,
-        "runs": tmp_path / "runs",
-        "dataset": "small",
-        "input_type": "id",
-        "sasrec_hidden_size": 16,
-        "windows": "last",
-        "accelerator": "cpu",
-        "max_epochs": 2,
-        "batch_size": 8,
-    }
+    options = {**TINY, "input_type": "id", "windows": "last", "max_epochs": 2, "batch_size": 8}
 
-    def run(**more):
+    def run(**flags):
         told = Recorded()
-        train(TrainConfig.from_flat({**options, **more}, dict.fromkeys(more, "flag")), told)
+        training(options, told, **flags)
         return told
 
     return run

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from plmrs.config import LossOptions, ModelOptions, TrainerOptions
+from plmrs.config.training import NEGATIVES
 from plmrs.data.dataset import Histories
 from plmrs.train.data import Batches, epoch_batches, new_sampling, user_chunks
 
@@ -52,7 +53,7 @@ def test_each_user_is_validated_by_one_process(users, processes):
     assert sorted(user for chunk in chunks for user in range(chunk.start, chunk.stop)) == list(range(users))
 
 
-@pytest.mark.parametrize("loss", ["in_batch", "bce", "gbce", "sampled"])
+@pytest.mark.parametrize("loss", ["in_batch", *NEGATIVES])
 def test_a_batch_names_each_item_it_needs_once(loss):
     trainer = TrainerOptions(batch_size=4)
     for batch in batches_of(trainer, loss=loss, negatives=None if loss == "in_batch" else 3):

@@ -1,6 +1,7 @@
 """Curves for TensorBoard, Weights & Biases and MLflow."""
 
 import sys
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
@@ -9,23 +10,16 @@ from pytorch_lightning.loggers import mlflow as lightning_mlflow
 from pytorch_lightning.loggers import wandb as lightning_wandb
 from tiny import TINY
 
-from plmrs.config import TrainConfig
 from plmrs.errors import UserError
-from plmrs.report import Silent
 from plmrs.train import callbacks, loggers
-from plmrs.train.command import train
 
 OPTIONS = {**TINY, "input_type": "id", "windows": "last", "max_epochs": 1, "batch_size": 8, "lr": 0.01}
 
 
 @pytest.fixture
-def trained(small_workspace, small_dataset, tmp_path):
-    places = {"root": small_workspace.root, "runs": tmp_path / "runs"}
-
-    def run(**options) -> None:
-        train(TrainConfig.from_flat({**OPTIONS, **places, **options}, dict.fromkeys(options, "flag")), Silent())
-
-    return run
+def trained(training):
+    """Train with some options."""
+    return partial(training, OPTIONS)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from plmrs.config import LossOptions, ModelOptions, OptimiserOptions
 from plmrs.model.inputs import Texts
 from plmrs.model.recommender import Recommender
-from plmrs.plm.checkpoint import find_plm
+from plmrs.plm.checkpoint import FAMILIES, find_plm
 from plmrs.plm.trainable import load_trainable
 from plmrs.train.optimiser import parameter_groups, schedule
 
@@ -32,7 +32,7 @@ def settings(make_plm, family: str, trained: int, **sizes) -> dict[str, tuple[fl
     return found
 
 
-@pytest.mark.parametrize("family", ["opt", "bert", "roberta", "llama", "t5", "qwen3"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_no_norm_no_bias_and_no_table_of_positions_decays(make_plm, family):
     found = settings(make_plm, family, -1)
     decayed = {name for name, (_, decay) in found.items() if decay}
@@ -41,8 +41,14 @@ def test_no_norm_no_bias_and_no_table_of_positions_decays(make_plm, family):
     for part in ("norm", "bias", "positions", "embed_positions", "position_embeddings", "log_scale"):
         assert not any(part in name.lower() for name in decayed), part
     assert any("norm" in name.lower() for name in undecayed)
-    matrices = ("q_proj.weight", "query.weight", "SelfAttention.q.weight", "sasrec.blocks.0.qkv.weight", "items.table")
-    assert sum(any(matrix in name for matrix in matrices) for name in decayed) >= 4  # two blocks, SASRec, the table
+    assert {"sasrec.blocks.0.qkv.weight", "items.table.weight"} <= decayed
+    whole = load_trainable(find_plm(str(make_plm(family))), None, -1, "mean")
+    # Tables of positions have 64 rows, OPT's and RoBERTa's two more.
+    tables = [name for name, part in whole.named_modules() if getattr(part, "num_embeddings", 0) in (64, 66)]
+    tables += [name for name, _ in whole.named_modules() if name.endswith("relative_attention_bias")]
+    for name, parameter in whole.named_parameters():
+        kept = parameter.ndim < 2 or name.removesuffix(".weight") in tables
+        assert kept == (f"items.plm.{name}" in undecayed), name
 
 
 def test_rates_fall_from_the_top_block_down(make_plm):

@@ -6,11 +6,9 @@ import time
 import psutil
 import pytest
 import torch
+from tiny import TINY
 
-from plmrs.config import TrainConfig
-from plmrs.report import Silent
 from plmrs.train import speed
-from plmrs.train.command import train
 from plmrs.train.speed import Speed
 
 CPU = torch.device("cpu")
@@ -28,34 +26,35 @@ def test_a_step_lasts_from_the_end_of_the_one_before(monkeypatch):
     measured.step(two)  # 0.5 s
     measured.step(one)  # 1 s
     measured.read()
-    assert measured.windows == [4.0, 1.0]
-    assert measured.targets == [6.0, 2.0]
+    assert list(measured.windows) == [4.0, 1.0]
+    assert list(measured.targets) == [6.0, 2.0]
     measured.begin(CPU)  # the second epoch begins at 20.0; what lies between is validation
     measured.step(two)  # 4 s
     measured.step(two)  # 1 s
     measured.read()
     measured.read()
-    assert measured.windows == [4.0, 1.0, 0.5, 2.0]
+    assert list(measured.windows) == [4.0, 1.0, 0.5, 2.0]
     assert measured.medians() == (1.5, 2.5)  # targets 6, 2, 0.75, 3
 
 
+def test_a_long_training_keeps_the_last_steps(monkeypatch):
+    monkeypatch.setattr(speed, "STEPS", 3)
+    measured = Speed()
+    for _ in range(2):
+        measured.begin(CPU)
+    for _ in range(9):
+        measured.step(torch.ones(1, 3, dtype=torch.int64))
+        measured.read()
+    assert (len(measured.windows), len(measured.targets)) == (3, 3)
+
+
 @pytest.mark.parametrize("windows", ["last", "all"])
-def test_a_run_tells_about_itself(small_workspace, small_dataset, tmp_path, windows):
-    options = {
-        "root": small_workspace.root,
-        "runs": tmp_path / "runs",
-        "dataset": "small",
-        "input_type": "id",
-        "sasrec_hidden_size": 16,
-        "sasrec_seq_len": 4,
-        "windows": windows,
-        "accelerator": "cpu",
-        "max_epochs": 2,
-        "batch_size": 40 if windows == "last" else 8,
-    }
+def test_a_run_tells_about_itself(training, tmp_path, windows):
+    options = {**TINY, "input_type": "id", "sasrec_seq_len": 4, "windows": windows, "max_epochs": 2}
+    options["batch_size"] = 40 if windows == "last" else 8
     process = psutil.Process()
     age, memory = time.time() - process.create_time(), process.memory_info().rss
-    train(TrainConfig.from_flat(options), Silent())
+    training(options)
     found = json.loads((tmp_path / "runs" / "small-id" / "metrics.json").read_text())
     assert age < found["seconds_to_first_step"] < time.time() - process.create_time()
     assert memory <= found["peak_rss_bytes"] < 100 * 2**30

@@ -67,6 +67,21 @@ def same(one: Path, other: Path) -> bool:
     return rows(one) == rows(other) and a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.fixture(scope="module")
+def straight(small_workspace, small_dataset, tmp_path_factory):
+    """The folder of a run that nothing stops, trained once: `straight({"accumulate": 2})`."""
+    places = {"root": small_workspace.root, "runs": tmp_path_factory.mktemp("straight")}
+
+    def trained(options: dict[str, int]) -> Path:
+        name = "-".join(["straight", *(f"{key}-{value}" for key, value in options.items())])
+        if not (places["runs"] / name).exists():
+            made = {**OPTIONS, **places, "windows": "last", **options, "name": name}
+            train(TrainConfig.from_flat(made, dict.fromkeys(options, "flag")), Silent())
+        return places["runs"] / name
+
+    return trained
+
+
 @pytest.mark.parametrize(
     ("method", "n", "number", "kept", "options"),
     [
@@ -78,23 +93,24 @@ def same(one: Path, other: Path) -> bool:
         ("validation_step", 2, signal.SIGINT, "the epochs up to 2", {}),
     ],
 )
-def test_a_run_goes_on_from_the_step_it_was_stopped_in(configured, tmp_path, at, method, n, number, kept, options):
-    options = {"windows": "last", **options}
-    train(configured(name="straight", **options), Silent())
+def test_a_run_goes_on_from_the_step_it_was_stopped_in(
+    configured, tmp_path, at, straight, method, n, number, kept, options
+):
+    expected = straight(options)
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     told = Told()
     at(method, n, number)
     with pytest.raises(KeyboardInterrupt):
-        train(configured(name="stopped", **options), told)
+        train(configured(name="stopped", windows="last", **options), told)
     assert f"Kept: {kept}." in told.lines
     assert told.lines[-1] == "Training was stopped. Go on with: plmrs train --resume stopped"
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not (tmp_path / "runs" / "stopped" / "metrics.json").exists()
     train(configured(resume="stopped"), Silent())
-    assert same(tmp_path / "runs" / "straight", tmp_path / "runs" / "stopped")
+    assert same(expected, tmp_path / "runs" / "stopped")
 
 
-def test_a_second_signal_ends_it_at_once(configured, tmp_path, at):
+def test_a_second_signal_ends_it_at_once(configured, tmp_path, at, straight):
     told = Told()
     at("training_step", 7, times=2)
     with pytest.raises(KeyboardInterrupt):
@@ -102,8 +118,7 @@ def test_a_second_signal_ends_it_at_once(configured, tmp_path, at):
     assert not [line for line in told.lines if line.startswith("Kept")]
     assert len(rows(tmp_path / "runs" / "stopped")) == 1
     train(configured(resume="stopped"), Silent())
-    train(configured(name="straight", windows="last"), Silent())
-    assert same(tmp_path / "runs" / "straight", tmp_path / "runs" / "stopped")
+    assert same(straight({}), tmp_path / "runs" / "stopped")
 
 
 def test_a_command_that_is_interrupted_says_how_to_go_on(configured, tmp_path):

@@ -53,7 +53,7 @@ def same_weights(one: Path, other: Path) -> None:
         assert torch.allclose(tensor, theirs[name], rtol=1e-3, atol=1e-4), name
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3"])
+@pytest.mark.parametrize("strategy", ["fsdp", pytest.param("deepspeed_stage_3", marks=pytest.mark.slow)])
 def test_shards_train_what_one_process_trains_with_twice_the_batch(place, strategy, start, finish):
     """Without dropout the gradients of two half batches, averaged, are those of the whole."""
     common = {**OPTIONS, **place, "input_type": "id", "sasrec_hidden_dropout": 0.0, "max_epochs": 2}

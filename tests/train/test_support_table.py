@@ -1,6 +1,7 @@
 """Every way to use a PLM trains: the loss falls, what should move does, and what is saved scores alike."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import torch
 from tiny import TINY
 
 from plmrs.config import TrainConfig
+from plmrs.config.training import NEGATIVES, Loss
 from plmrs.data.dataset import Dataset, Histories
 from plmrs.data.splits import split_of
 from plmrs.errors import UserError
 from plmrs.model.load import load_run, new_recommender
 from plmrs.model.run import open_run
 from plmrs.model.source import resolved_loss
+from plmrs.plm.checkpoint import FAMILIES, family
 from plmrs.report import Silent
 from plmrs.train.command import train
 from plmrs.train.data import epoch_batches, new_sampling
@@ -32,8 +35,8 @@ OPTIONS = {
     "pre_seq_len": 3,
     "prompt_hidden_size": 8,
 }
-DECODERS = ("opt", "opt-post-norm", "llama", "qwen3")
-ENCODERS = ("bert", "roberta", "t5")
+DECODERS = ("opt-post-norm", *(name for name in FAMILIES if family(name).DECODER))
+ENCODERS = [name for name in FAMILIES if not family(name).DECODER]
 
 
 @pytest.fixture
@@ -101,10 +104,10 @@ def test_a_decoder_has_a_last_query(configured, small_dataset, family, pooling):
     trained(configured(family, plm_last_n_unfreeze=1, pooling_method=pooling, **prompt), small_dataset)
 
 
-@pytest.mark.parametrize("loss", ["ce", "in_batch", "bce", "gbce", "sampled"])
+@pytest.mark.parametrize("loss", get_args(Loss))
 @pytest.mark.parametrize("last_n", [0, 1])
 def test_each_loss_trains_with_and_without_blocks(configured, small_dataset, loss, last_n):
-    negatives = {} if loss in ("ce", "in_batch") else {"negatives": 5}
+    negatives = {"negatives": 5} if loss in NEGATIVES else {}
     trained(configured(loss=loss, plm_last_n_unfreeze=last_n, **negatives), small_dataset)
 
 
@@ -147,7 +150,7 @@ def test_a_cached_boundary_and_live_frozen_blocks_give_the_same_curve(configured
             workspace = config.workspace.open()
             cache = make_cache(
                 workspace, open_dataset(workspace, "small"), config.plm.plm_name, 30,
-                PreinferOptions(dtype="float32"), DeviceOptions(accelerator="cpu"), Silent(),
+                PreinferOptions(dtype="float32", precision="32"), DeviceOptions(accelerator="cpu"), Silent(),
                 BoundaryOptions(plm_last_n_unfreeze=1),
             )  # fmt: skip
             config = configured(**options, cache=str(cache.path))

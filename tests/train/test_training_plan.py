@@ -56,7 +56,7 @@ def test_parameters_are_those_counted_by_hand(planned):
     assert parts == {**common, "in all": (1 + PROJECTION + SASREC, 0)}
     assert "The cache it reads is to be made first" in notes
     # 40 users, 16 a batch.
-    assert "40 windows of 40 users: 3 batches of 16 an epoch a process, 1 of them; 100 epochs at most." in notes
+    assert "40 windows of 40 users: 3 batches of 16 an epoch; 100 epochs at most." in notes
     assert "Loss ce, over " in notes
 
     parts, notes = planned(plm_last_n_unfreeze=1)

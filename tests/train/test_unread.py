@@ -19,6 +19,7 @@ NO_BLOCK = "--plm-dropout, --plm-lr have no effect: no block of the PLM trains (
         ({"lr": 0.1, "input_type": "id", "max_epochs": 3}, []),
         ({"gbce_t": 0.5}, [GBCE]),
         ({"gbce_t": 0.5, "loss": "gbce"}, []),
+        ({"gbce_t": 0.5, "bpr_penalty": 1, "loss": "bpr_max"}, ["the loss is bpr_max, not gbce"]),
         ({"loss_items": "all", "loss": "in_batch"}, ["the loss in_batch ranks among the items of a batch"]),
         ({"loss_items": "all"}, []),
         ({"pre_seq_len": 3, "prompt_projection": True}, [NO_PROMPT]),

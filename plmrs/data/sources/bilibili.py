@@ -42,11 +42,11 @@ def find(places: Sequence[Path]) -> tuple[RawFile, RawFile] | None:
     return _only(items, "tables of items"), _only(pairs, "tables of pairs")
 
 
-def missing(places: Sequence[Path]) -> UserError:
+def missing(name: str, places: Sequence[Path]) -> UserError:
     """The error when a table is not there."""
     names = ("table of items such as MicroLens-50k_titles.csv", "table of pairs such as MicroLens-50k_pairs.csv")
-    lacking = [name for name, files in zip(names, _candidates(places), strict=True) if not files]
-    return not_found(" and no ".join(lacking), "bilibili", places, OWNER)
+    lacking = [table for table, files in zip(names, _candidates(places), strict=True) if not files]
+    return not_found(" and no ".join(lacking), name, places, OWNER)
 
 
 def read(items: RawFile, pairs: RawFile, options: RawOptions) -> Source:

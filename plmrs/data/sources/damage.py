@@ -28,7 +28,9 @@ def readable(file: RawFile, path: Path | None = None) -> Iterator[None]:
     place = path or file
     try:
         yield
-    except (pa.ArrowInvalid, UnicodeDecodeError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
+    except pa.ArrowCancelled:  # Ctrl-C
+        raise
+    except (pa.ArrowException, UnicodeDecodeError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         # A RuntimeError: a zip that is locked, or packed by a method that Python does not know.
         reason = (str(error) or "it ends too early").splitlines()[0].rstrip(".")
         if "straddling" in reason:
@@ -36,6 +38,8 @@ def readable(file: RawFile, path: Path | None = None) -> Iterator[None]:
                 f"{place} has a row of more than {raw.BLOCK:,} bytes.", "Shorten it, or check its quotes and line ends."
             ) from None
         if "Empty CSV" in reason or "Empty JSON" in reason:
+            if file.open().read(1):
+                raise no_rows(file) from None
             raise UserError(f"{place} is empty.", "Check how it was made.") from None
         if "UTF" in reason or isinstance(error, UnicodeDecodeError):
             raise UserError(f"{place} is not UTF-8: {reason}.", "Convert it to UTF-8, as iconv does.") from None

@@ -10,14 +10,14 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.json as pj
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from plmrs.data.sources import raw
 from plmrs.data.sources.damage import no_rows, readable
 from plmrs.data.sources.delimited import dialect_of, text_batches, text_names
+from plmrs.data.sources.json_lines import json_batches, json_names
 from plmrs.data.sources.raw import FEATHER, JSON, SEPARATORS, RawFile
+from plmrs.data.sources.unpacked import read_whole
 from plmrs.errors import UserError
 
 ROWS = 1 << 17
@@ -38,7 +38,7 @@ def column_names(file: RawFile) -> list[str]:
         if file.kind in SEPARATORS:
             return text_names(file)
         if file.kind in JSON:
-            return list(_json_schema(file).names)
+            return json_names(file)
         if file.kind in FEATHER:
             return list(pa.ipc.open_file(_random_access(file)).schema.names)
         first = file.paths[0]
@@ -63,16 +63,12 @@ def batches(file: RawFile, names: Sequence[str], repeating: Sequence[str] = ()) 
         yield from text_batches(file, dialect_of(file.kind), types, file.header)
     elif file.kind in JSON:
         with readable(file):
-            known = _json_schema(file)
-            schema = pa.schema([known.field(name) for name in names])
-            options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-            for batch in pj.open_json(file.open(), pj.ReadOptions(block_size=raw.BLOCK), options):
-                yield batch.select(list(names))
+            yield from map(_sound, json_batches(file, names))
     elif file.kind in FEATHER:
         with readable(file):
             reader = pa.ipc.open_file(_random_access(file))
             for number in range(reader.num_record_batches):
-                yield from _sliced(reader.get_batch(number).select(list(names)))
+                yield from _sliced(_sound(reader.get_batch(number).select(list(names))))
     else:
         for path in file.paths:
             with readable(file, path):
@@ -92,25 +88,16 @@ def read_columns(file: RawFile, names: Sequence[str]) -> pa.Table:
     return table
 
 
-def _json_schema(file: RawFile) -> Any:
-    first = pj.open_json(file.open(), pj.ReadOptions(block_size=raw.BLOCK)).schema
-    return pa.schema([(field.name, _as_written(field.type)) for field in first])
-
-
-def _as_written(kind: Any) -> Any:
-    """The type that leaves JSON's values as they stand: a text that looks like a date is no less a text.
-
-    What the first block has no value of is likeliest a text too.
-    """
-    if pa.types.is_list(kind):
-        return pa.list_(_as_written(kind.value_type))
-    return pa.string() if pa.types.is_null(kind) or pa.types.is_timestamp(kind) else kind
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch whose texts are UTF-8 and whose places lie within it: Arrow takes both on trust from these formats."""
+    batch.validate(full=True)
+    return batch
 
 
 def _random_access(file: RawFile, path: Path | None = None) -> Any:
     # What is compressed or in a zip can only be read from its beginning.
     if file.compression or file.member:
-        return pa.BufferReader(file.open().read())
+        return pa.BufferReader(read_whole(file))
     return pa.memory_map(str(path or file.path))
 
 
@@ -121,7 +108,7 @@ def _parquet_batches(file: RawFile, path: Path, names: Sequence[str]) -> Iterato
     for name in stored:
         if name not in table.schema_arrow.names:
             raise UserError(f"{path} has no column {name}, which others in {file} have.", "Check how it was made.")
-    for batch in table.iter_batches(ROWS, columns=stored):
+    for batch in map(_sound, table.iter_batches(ROWS, columns=stored)):
         columns = dict(zip(stored, batch.columns, strict=True))
         for name, value in partitions.items():
             columns[name] = pa.array([value], pa.string()).take(pa.nulls(len(batch), pa.int32()).fill_null(0))

@@ -10,7 +10,7 @@ from pyarrow import csv
 from plmrs.config import RawOptions
 from plmrs.data.sources import texts
 from plmrs.data.sources.delimited import text_batches, unquoted
-from plmrs.data.sources.mind_behaviors import Behaviors, Impressions, header_error
+from plmrs.data.sources.mind_behaviors import Behaviors, Impressions, check_named, header_error
 from plmrs.data.sources.mind_histories import RULES, join
 from plmrs.data.sources.mind_ids import NotPlainError
 from plmrs.data.sources.places import damaged_zips, not_found, raw_files
@@ -131,6 +131,7 @@ def _read_news(file: RawFile, words: Wording) -> pa.Table:
     raw = pa.Table.from_batches(list(text_batches(file, unquoted(), types, NEWS)))
     if raw.column("category")[0].as_py().lower() == "category":
         raise header_error(file)
+    check_named(file, raw.column("news_id"))
     columns = {name: raw.column(name).combine_chunks() for name in words.fields}
     return pa.table(
         {"item_id": raw.column("news_id"), "text": words.texts(columns), "category": raw.column("category")}

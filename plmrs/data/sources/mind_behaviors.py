@@ -107,6 +107,7 @@ class Behaviors:
                     rows = rows[self._items.add(items) > 0]  # a lone -1 says of nothing that it was clicked
                     self._of_histories.append((False, len(rows)))
                     self._click_rows.append(rows + self._rows)
+                check_named(file, block.column("user_id"), self._rows - first)
                 users.append(block.column("user_id"))
                 histories.append(block.column("history"))
                 self._rows += len(block)
@@ -163,6 +164,17 @@ def _is_labelled(file: RawFile) -> bool:
     types = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=["impressions"])
     shown = next(text_batches(file, unquoted(), types, COLUMNS)).column("impressions")
     return bool(pc.any(pc.match_substring_regex(shown, LABELS)).as_py())
+
+
+def check_named(file: RawFile, ids: pa.StringArray | pa.ChunkedArray, row: int = 0) -> None:
+    """See that the rows behind `row` others have an id each.
+
+    Raises:
+        UserError: one has none.
+    """
+    without = int(pc.index(ids, "").as_py())
+    if without >= 0:
+        raise UserError(f"{file} has no id in row {row + without + 1}.", "Download or unzip the official file again.")
 
 
 def header_error(file: RawFile) -> UserError:

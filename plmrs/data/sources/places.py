@@ -18,6 +18,16 @@ def raw_files(places: Sequence[Path]) -> list[RawFile]:
     return files
 
 
+def nearest(places: Sequence[Path], names: Sequence[str]) -> list[RawFile | None]:
+    """The file of each name, as `table_name` gives it, that lies nearest to the first place; None where none is there.
+
+    Ends of names do not matter: `movies.dat` is found as well as `movies.csv`.
+    """
+    files = [RawFile(path) for path in _below(places) if path.is_file()]
+    files += [file for path in _zips(places) for file in _held(path) or []]
+    return [next((file for file in files if table_name(file) == name), None) for name in names]
+
+
 def damaged_zips(places: Sequence[Path]) -> list[Path]:
     """The zips there that cannot be read."""
     return [path for path in _zips(places) if _held(path) is None]

@@ -1,7 +1,9 @@
 """Quotes in comma-separated files that open and never close: all that follows one would be taken for its value."""
 
 import csv
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from itertools import chain
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from plmrs.data.sources import raw
 from plmrs.data.sources.damage import readable
 from plmrs.data.sources.raw import RawFile
 from plmrs.errors import UserError
@@ -50,13 +53,27 @@ class Quotes:
 def unclosed_row(file: RawFile) -> int:
     """The row that a quote holds open until the file ends; 0 without one. Finding it takes a slow reader."""
     rows, end = 0, "end of the file"
-    with readable(file), suppress(csv.Error), TextIOWrapper(file.open(), "utf-8", "replace", newline="") as text:
-        for row in csv.reader(chain(text, [end])):
-            if row == [end]:
-                return 0
-            rows += 1
-        return rows
-    return rows + 1  # an error: a value so long that its quote must be open
+    with readable(file), _values_of_a_block(), TextIOWrapper(file.open(), "utf-8", "replace", newline="") as text:
+        # A line may be as long as the file, whose quote then is in the first block of it.
+        lines = iter(partial(text.readline, raw.BLOCK), "")
+        try:
+            for row in csv.reader(chain(lines, [end])):
+                if row == [end]:
+                    return 0
+                rows += 1
+        except csv.Error:  # a value of more than a block, so that its quote must be open
+            return rows + 1
+    return rows
+
+
+@contextmanager
+def _values_of_a_block() -> Iterator[None]:
+    """Let Python's reader take values as long as a block can hold."""
+    before = csv.field_size_limit(raw.BLOCK)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def unclosed_error(file: RawFile, row: int) -> UserError:

@@ -1,7 +1,9 @@
 """Raw tables as they lie on disk: plain, compressed, in a zip, or a folder of Parquet files."""
 
 import re
+import struct
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from plmrs.data.sources.separated import as_tabs
+from plmrs.data.sources.unpacked import watched
 from plmrs.errors import UserError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
@@ -19,6 +23,8 @@ KINDS = (
     ".csv, .tsv, .jsonl, .parquet or .feather, or one of them with .gz, .zst or .zip behind it, or a folder of Parquet"
     " files"
 )
+SHOWN = 8
+"""Names that a message lists at most."""
 BLOCK = 4 << 20  # bytes; a row has to fit into one block, and the distinct ids of a block into a processor's cache
 
 
@@ -30,11 +36,15 @@ class RawFile:
         path: The file, the zip, or the folder.
         member: The file's name within the zip.
         header: The names of its columns, when it is a text file without a header.
+        separator: What stands between its columns, when it is a text file whose name does not tell.
+        encoding: Of such a file.
     """
 
     path: Path
     member: str | None = None
     header: tuple[str, ...] | None = None
+    separator: str | None = None
+    encoding: str = "utf-8"
 
     def __str__(self) -> str:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
@@ -52,6 +62,8 @@ class RawFile:
     @property
     def kind(self) -> str:
         """Its format: the end of its name, compression left out, in lower case."""
+        if self.separator is not None:
+            return ".tsv"
         name = Path(self.name)
         return ".parquet" if self.path.is_dir() else Path(name.stem if self.compression else name).suffix.lower()
 
@@ -61,12 +73,17 @@ class RawFile:
         return parquet_parts(self.path) if self.path.is_dir() else [self.path]
 
     def open(self) -> Any:
-        """Its bytes as a stream, decompressed."""
+        """Its bytes as a stream, decompressed; tab-separated UTF-8 where a separator is named."""
+        stream = self._stored()
+        return stream if self.separator is None else as_tabs(stream, self.separator, self.encoding)
+
+    def _stored(self) -> Any:
         if self.member is not None:
             archive = zipfile.ZipFile(pa.OSFile(str(self.path)))  # closed when nothing reads from it any more
             stream = pa.PythonFile(archive.open(self.member), "r")
-            return pa.CompressedInputStream(stream, self.compression) if self.compression else stream
-        return pa.input_stream(str(self.path), compression=self.compression)
+            return watched(pa.CompressedInputStream(stream, self.compression) if self.compression else stream, self)
+        stream = pa.input_stream(str(self.path), compression=self.compression)
+        return watched(stream, self) if self.compression else stream
 
 
 def raw_file(path: Path) -> RawFile:
@@ -90,7 +107,8 @@ def raw_file(path: Path) -> RawFile:
     if path.suffix.lower() == ".zip":
         tables = [file for file in zipped(path) if is_table(file.kind)]
         if len(tables) != 1:
-            held = ", ".join(file.name for file in tables) or "none"
+            held = ", ".join(file.name for file in tables[:SHOWN]) or "none"
+            held += f" and {len(tables) - SHOWN:,} more" if len(tables) > SHOWN else ""
             raise UserError(f"{path} should hold one table, and holds {held}.", "Unzip it and name the file.")
         return tables[0]
     file = RawFile(path)
@@ -108,13 +126,16 @@ def zipped(path: Path) -> list[RawFile]:
     """The files in a zip, those that systems add left out.
 
     Raises:
-        UserError: it is no zip, or it is cut.
+        UserError: it is no zip, it is cut, or one name stands in it twice.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except (zipfile.BadZipFile, NotImplementedError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error):
         raise UserError(f"{path} is no zip, or only a part of one.", "Download it again.") from None
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"{path} holds two files {twice}.", "Unzip it and keep the right one.")
     return [RawFile(path, name) for name in names if not re.search(r"(^|/)(__MACOSX/|\._|\.DS_Store)", name)]
 
 

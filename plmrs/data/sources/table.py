@@ -15,6 +15,8 @@ from plmrs.data.sources.source import ROWS, Interactions, Source, Tally, first_t
 from plmrs.data.sources.texts import Wording
 from plmrs.errors import UserError
 
+EXACT = (1 << 53) - 1
+"""The largest whole number that no other one becomes when both are floats."""
 RULES = (
     "Ids are text, as they stand in the file.",
     "Of several items with one id the first row is kept.",
@@ -122,11 +124,16 @@ def _ids(file: RawFile, name: str, column: pa.Array) -> tuple[NDArray[np.int32],
     codes, values = encoded(column)
     if pa.types.is_floating(values.type):
         try:
-            values = values.cast(pa.int64())
+            whole = values.cast(pa.int64())
         except pa.ArrowInvalid:
             raise UserError(
                 f"Column {name} of {file} holds fractions, which are no ids.", "Write ids as text."
             ) from None
+        if any(pc.greater(pc.abs(whole), EXACT).to_pylist()):
+            raise UserError(
+                f"Column {name} of {file} holds numbers too large to be exact, which are no ids.", "Write ids as text."
+            )
+        values = whole
     values = _text(file, name, values)
     named = pc.not_equal(values, "").to_numpy(zero_copy_only=False)
     if not named.all():

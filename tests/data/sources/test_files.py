@@ -365,7 +365,7 @@ def test_wrong_bytes_are_named(tmp_path: Path, kind: str) -> None:
         ("a.csv", b"id,text\n1,caf\xe9\n", "is not UTF-8: "),
         ("a.csv", "id,text\n1,x\n".encode("utf-16"), "a.csv "),
         ("a.jsonl", b'{"a": 1}\n{"a": "x"}\n', "cannot be read: JSON parse error"),
-        ("a.jsonl", b'[{"a": 1}]', "cannot be read: JSON parse error"),
+        ("a.jsonl", b'[{"a": 1}]', "has no object in row 1."),
         ("a.jsonl", b"{'a': 1}\n", "cannot be read: JSON parse error"),
         (
             "a.zip",

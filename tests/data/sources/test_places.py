@@ -82,7 +82,7 @@ def test_a_damaged_zip_is_an_error_only_when_something_is_missing(tmp_path: Path
     touch(tmp_path / "articles.csv")
     (tmp_path / "transactions_train.csv.zip").write_bytes(b"PK")
     assert hm.find([tmp_path]) is None
-    assert f"damaged: {tmp_path / 'transactions_train.csv.zip'}." in hm.missing([tmp_path]).message
+    assert f"damaged: {tmp_path / 'transactions_train.csv.zip'}." in hm.missing("hm", [tmp_path]).message
     touch(tmp_path / "transactions_train.csv")
     assert hm.find([tmp_path]) is not None
 

@@ -145,14 +145,14 @@ def test_several_are_named(tmp_path: Path, which: str):
 def test_what_is_missing_is_named(tmp_path: Path):
     places = [tmp_path / "raw", tmp_path / "old"]
     assert bilibili.find(places) is None
-    error = bilibili.missing(places)
+    error = bilibili.missing("bilibili", places)
     assert "no table of items such as MicroLens-50k_titles.csv and no table of pairs such as " in error.message
     assert f" in {places[0]} and {places[1]}," in error.message
     assert "https://github.com/westlake-repl/NineRec" in error.remedy
     assert "https://github.com/westlake-repl/MicroLens" in error.remedy
     write(places[1], items_csv=TITLES)
     assert bilibili.find(places) is None
-    assert "there is no table of pairs such as" in bilibili.missing(places).message
+    assert "there is no table of pairs such as" in bilibili.missing("bilibili", places).message
 
 
 @pytest.mark.parametrize(

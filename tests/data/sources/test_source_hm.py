@@ -123,11 +123,11 @@ def test_where_the_files_may_lie(tmp_path: Path, how: str):
 def test_what_is_missing_is_named(tmp_path: Path):
     places = [tmp_path / "raw" / "hm", tmp_path / "old_data" / "hm"]
     assert hm.find(places) is None
-    assert "no articles.csv and no transactions_train.csv in " in hm.missing(places).message
+    assert "no articles.csv and no transactions_train.csv in " in hm.missing("hm", places).message
     write(places[1])
     (places[1] / "articles.csv").unlink()
     assert hm.find(places) is None
-    error = hm.missing(places)
+    error = hm.missing("hm", places)
     assert error.message == (
         f"hm: there is no articles.csv in {places[0]} and {places[1]}, nor two levels below or in a zip there."
     )

@@ -30,7 +30,7 @@ def test_a_t5_without_its_own_spelling_of_a_size_is_an_error(make_plm: Any) -> N
 
 
 def test_sizes_are_read_without_torch(make_plm: Any) -> None:
-    folders = [make_plm(family) for family in ("bert", "t5", "llama", "opt", "roberta")]
+    folders = [make_plm(family) for family in FAMILIES]
     code = "import sys; from plmrs.plm.checkpoint import find_plm; print(*map(find_plm, sys.argv[1:]), *sys.modules)"
     run = subprocess.run([sys.executable, "-c", code, *folders], check=True, capture_output=True, text=True)
     assert not {"torch", "transformers"} & set(run.stdout.split())

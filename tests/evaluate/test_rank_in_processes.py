@@ -1,15 +1,12 @@
 """Ranking in several processes beside ranking in one."""
 
 import numpy as np
-import pytest
 import torch
 
 from plmrs.data.dataset import Histories
 from plmrs.data.splits import HeldOut
-from plmrs.errors import UserError
 from plmrs.evaluate.baselines import ItemKnn, LastItemCosine, Popularity, item_similarity
-from plmrs.evaluate.processes import rank_in_processes
-from plmrs.evaluate.rank import Task, rank
+from plmrs.evaluate.rank import Task, rank, rank_in_processes
 
 CPU = torch.device("cpu")
 
@@ -29,7 +26,7 @@ def task(users: int, items: int, **methods) -> Task:
     return Task(methods, held_out, items, True, rng.random(items) < 0.1, 10, 4 << 20)
 
 
-def test_the_processes_shares_are_the_whole():
+def test_the_processes_shares_are_the_whole(quick_processes):
     told, shared = task(600, 1500), []
     found = rank_in_processes(told, [CPU, CPU], lambda n=1, note="": shared.append(n))
     alone = rank(told, CPU, lambda n=1, note="": None)
@@ -49,9 +46,3 @@ def test_more_processes_than_blocks_of_users_and_a_share_each_in_one():
     np.testing.assert_array_equal(np.concatenate([part.ranks for part in parts]), whole.ranks)
     np.testing.assert_array_equal(sum(part.shown for part in parts), whole.shown)
     assert sorted(len(part.ranks) for part in parts) == [0, 0, 0, 44, 256]
-
-
-def test_a_process_that_fails_is_told_in_a_line():
-    broken = task(300, 50, short=Popularity(np.zeros(3, np.int64)))
-    with pytest.raises(UserError, match="ranking process on cpu failed: RuntimeError"):
-        rank_in_processes(broken, [CPU, CPU], lambda n=1, note="": None)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from plmrs.errors import UserError
+from plmrs.report import counted
 
 LOOKED_AT = 20_000
 """Ids at most that a slip is compared with, letter by letter."""
@@ -52,7 +53,8 @@ def rows_of(ids: Sequence[str], known: pa.ChunkedArray, what: str, where: str) -
     rows = pc.index_in(wanted, value_set=known)
     if rows.null_count:
         missing = wanted.filter(pc.is_null(rows))
-        others = f", and {len(missing) - 1:,} more ids that are not there" if len(missing) > 1 else ""
+        more = len(missing) - 1
+        others = f", and {counted(more, 'more id')} {'is' if more == 1 else 'are'} not there either" if more else ""
         near = near_ids(missing[0].as_py(), known)
         hint = f"Did you mean {' or '.join(near)}?" if near else ""
         raise UserError(f"{where}: there is no {what} {missing[0].as_py()!r}{others}.", hint)
