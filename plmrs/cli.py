@@ -200,7 +200,7 @@ def _mendable(error: BaseException) -> UserError | None:
 
 
 _FULL_DISK = {
-    "RuntimeError": ("PytorchStreamWriter failed", "unexpected pos", "No space left"),
+    "RuntimeError": ("PytorchStreamWriter failed", "unexpected pos", "No space left", "iostream error"),
     "SafetensorError": ("No space left",),
 }
 """What torch.save and safetensors say, by the type of error, when a file cannot be written whole."""

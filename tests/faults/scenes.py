@@ -86,9 +86,12 @@ def trained(folder: Path) -> Found:
             continue
         for name in ("config.yaml", "README.md"):
             if (run / name).exists():
-                found[f"{run.name}/{name}"] = digest(run / name)
+                # They say where the PLM lies, which is elsewhere in each copy of the scene.
+                text = (run / name).read_text().replace(str(folder.resolve()), "")
+                found[f"{run.name}/{name}"] = hashlib.sha256(text.encode()).hexdigest()
         if (run / "model.safetensors").exists():
-            found[f"{run.name}/model.safetensors"] = weights(run / "model.safetensors")
+            about, numbers = weights(run / "model.safetensors")
+            found[f"{run.name}/model.safetensors"] = str(about).replace(str(folder.resolve()), ""), numbers
         for path in (path for path in (run / "checkpoints").glob("*.ckpt") if ".partial-" not in path.name):
             whole = zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None
             found[f"{run.name}/{path.name}"] = "whole" if whole else "cut"
