@@ -31,14 +31,18 @@ def check_refused(run: Run, line: str, path: str, version: int, remedy: str) -> 
     assert ("Update plmrs" in told) == (version == 99), told
 
 
+def check_listed(run: Run, words: str) -> None:
+    code, said = run("inspect")
+    assert code == 0
+    assert words in said
+
+
 @VERSIONS
 def test_a_prepared_data_set(place: Path, run: Run, version: int) -> None:
     set_format(place / "data/prepared/shop/manifest.json", version)
     for line in ("preinfer --plm bert", "train --input-type id", "evaluate one", "recommend one", "inspect shop"):
         check_refused(run, line, "data/prepared/shop", version, "plmrs prepare shop")
-    code, said = run("inspect")
-    assert code == 0
-    assert "data/prepared/shop has format" in said
+    check_listed(run, "data/prepared/shop has format")
 
 
 @VERSIONS
@@ -61,9 +65,7 @@ def test_a_cache(place: Path, run: Run, version: int) -> None:
     name = str(path.relative_to(place))
     for line in (CACHE, f"train --plm bert --cache {name}", "evaluate two", "recommend two", f"inspect {name}"):
         check_refused(run, line, name, version, "plmrs preinfer")
-    code, said = run("inspect")
-    assert code == 0
-    assert f"{name} has format" in said
+    check_listed(run, f"{name} has format")
 
 
 @VERSIONS
@@ -71,9 +73,7 @@ def test_a_run(place: Path, run: Run, version: int) -> None:
     set_format(place / "runs/one/manifest.json", version)
     for line in ("train --resume one", "evaluate one", "recommend one", "export one", "inspect one"):
         check_refused(run, line, "runs/one", version, "train it again")
-    code, said = run("inspect")
-    assert code == 0
-    assert "runs/one has format" in said
+    check_listed(run, "runs/one has format")
 
 
 @VERSIONS
