@@ -140,7 +140,7 @@ class Recommender(nn.Module):
         if self.loss.gather_negatives:
             # The own items come first, so that targets keep their places.
             candidates, items, left_out = gathered(candidates, items, left_out)
-        ascending, order = items.sort()
+        ascending, order = items.sort(stable=True)  # of an item that is repeated, the copy that is not left out
         found = torch.searchsorted(ascending, windows).clamp(max=len(items) - 1)
         own = torch.zeros(len(windows), len(items), device=items.device)
         own.scatter_add_(1, order[found], (ascending[found] == windows).float())

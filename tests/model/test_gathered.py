@@ -11,8 +11,11 @@ from plmrs.config import LossOptions, ModelOptions
 from plmrs.model.batch import Batch
 from plmrs.model.recommender import Recommender
 
-COUNTS = torch.tensor([3, 1, 4, 1, 5, 2, 2, 6, 1, 3])
-WINDOWS = torch.tensor([[1, 2, 3, 4], [5, 1, 8, 0], [3, 9, 10, 6], [7, 3, 0, 0]])
+RANDOM = torch.Generator().manual_seed(0)
+COUNTS = torch.randint(1, 7, (60,), generator=RANDOM)
+WINDOWS = torch.stack([1 + torch.randperm(60, generator=RANDOM)[:4] for _ in range(24)])
+"""Many items stand in the batches of both processes."""
+WINDOWS[3, 3:] = WINDOWS[8, 2:] = 0
 
 
 def recommender(loss: str) -> Recommender:

@@ -165,15 +165,14 @@ def test_each_process_needs_a_user_to_validate(configured, make_dataset, tmp_pat
     "kind",
     [
         {"input_type": "id"},
-        {"plm_last_n_unfreeze": 1, "gather_negatives": True, "whitening": 8},
-        {"plm_last_n_unfreeze": 1, "loss": "ce", "whitening": 8},
+        {"input_type": "text", "plm_last_n_unfreeze": 1, "gather_negatives": True, "whitening": 8},
+        {"input_type": "text", "plm_last_n_unfreeze": 1, "loss": "ce", "whitening": 8},
     ],
 )
 def test_two_processes_take_the_steps_one_process_takes_with_twice_the_batch(configured, tmp_path, tiny_bert, kind):
     """Without dropout the gradients of two half batches, averaged, are those of the whole.
 
-    So they are where a target is ranked among the items of a batch, if those of all processes are gathered. Keys of a
-    PLM have biases without a gradient: of the rounding that is there instead Adam makes steps as large as others.
+    So they are where a target is ranked among the items of a batch, if those of all processes are gathered.
     """
     common = {"sasrec_hidden_dropout": 0.0, "max_epochs": 2, "windows": "last", "plm_name": str(tiny_bert), **kind}
     train(configured(**common, name="one", batch_size=8), Silent())
@@ -195,5 +194,6 @@ def test_two_processes_take_the_steps_one_process_takes_with_twice_the_batch(con
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch 1:") == 1
     one, other = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
-    assert curve(one) == pytest.approx(curve(other), rel=1e-3 if "plm_last_n_unfreeze" in kind else 1e-4)
-    assert curve(one, "NDCG@20") == pytest.approx(curve(other, "NDCG@20"), rel=1e-2)
+    assert curve(one) == pytest.approx(curve(other), rel=1e-5)
+    if kind["input_type"] == "id":  # elsewhere rounding may let two items that are all but equal change places
+        assert curve(one, "NDCG@20") == pytest.approx(curve(other, "NDCG@20"), rel=1e-2)
