@@ -1,7 +1,7 @@
 """A run's folder: what was trained, on what, with which options, and where its weights lie.
 
 config.yaml        every option with its effective value and where that came from; `--config` reads it back
-manifest.json      data set and cache by fingerprint, versions, parameters
+manifest.json      the same options, by which a change of them is noticed; data set and cache by fingerprint, versions
 metrics.csv        a row an epoch
 tensorboard/       the same as curves, and the loss and rates of steps
 checkpoints/       best.ckpt, last.ckpt
@@ -26,7 +26,7 @@ from plmrs.errors import UserError
 from plmrs.plain_yaml import YamlError, read_yaml
 from plmrs.workspace import PARTIAL, Workspace, atomic_folder, check_format, read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 TEST_FORMAT = 2
 """Of `test_metrics.json` and `val_metrics.json`."""
 EPOCHS = "metrics.csv"
@@ -89,20 +89,23 @@ class Run:
 def create_run(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
     """Make a run's folder with its configuration and manifest; `facts` says what it is trained on."""
     lines = [f"# plmrs {__version__}; repeat with: plmrs train --config {CONFIG}"]
-    for attribute, section in config.sections().items():
+    options = config.flat()
+    for section in config.sections().values():
         lines += ["", f"# {section.panel}"]
-        for key, value in getattr(config, attribute).model_dump(mode="json").items():
-            shown = yaml.safe_dump({key: value}, default_flow_style=True, allow_unicode=True, width=10_000).strip()[
-                1:-1
-            ]
-            lines.append(f"{shown}  # {config.origins.get(key, 'default')}")
+        lines += [f"{_line(key, options[key])}  # {config.origins.get(key, 'default')}" for key in section.model_fields]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    manifest = {"format": FORMAT, "plmrs": __version__, "created": now, **facts, "origins": dict(config.origins)}
+    told = {"options": options, "origins": dict(config.origins)}
+    manifest = {"format": FORMAT, "plmrs": __version__, "created": now, **facts, **told}
     # A folder without a manifest would be no run, and keep its name from one.
     with atomic_folder(folder) as temporary:
         (temporary / CHECKPOINTS).mkdir()
         (temporary / CONFIG).write_text("\n".join(lines) + "\n", encoding="utf-8")
         write_json(temporary / MANIFEST, manifest)
+
+
+def _line(key: str, value: Any) -> str:
+    """An option as a line of YAML: `lr: 0.001`."""
+    return yaml.safe_dump({key: value}, default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
 
 
 def run_names(workspace: Workspace) -> list[str]:
@@ -154,7 +157,18 @@ def _open(folder: Path, named: Path) -> Run:
     except (YamlError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0].strip(" :")
         raise UserError(f"{folder / CONFIG} is damaged: {reason}", "Train the run again.") from None
+    _check_options(folder, manifest["options"], config.flat())
     # A folder that is named is the run's own, that of its checkpoints, or a checkpoint of several files.
     places = (named, named / WEIGHTS, named / BEST, folder / WEIGHTS, folder / CHECKPOINTS / BEST)
     weights = next((place for place in places if place.is_file()), folder / WEIGHTS)
     return Run(folder, manifest, config, weights)
+
+
+def _check_options(folder: Path, begun: dict[str, Any], found: dict[str, Any]) -> None:
+    """Refuse a run whose config.yaml says something else than it was begun with: its weights know nothing of that."""
+    for key, value in begun.items():
+        if found.get(key) != value:
+            raise UserError(
+                f"{folder / CONFIG} says {_line(key, found.get(key))}; the run was begun with {_line(key, value)}.",
+                "Put it back; to train otherwise, give a changed copy to `plmrs train --config`.",
+            )

@@ -37,6 +37,18 @@ def test_a_configuration_that_cannot_be_read_is_one_line(workspace, text, says):
     assert "\n" not in error.value.message
 
 
+def test_a_configuration_that_was_changed_since_names_the_option(workspace):
+    path = workspace.run("one") / "config.yaml"
+    text = path.read_text()
+    path.write_text("\n".join(line.split("  #")[0] for line in text.splitlines()))
+    assert open_run(workspace, "one").config.optimiser.lr == 0.5  # remarks are nobody's options
+    path.write_text(text.replace("lr: 0.5", "lr: 0.25"))
+    with pytest.raises(UserError, match=r"config\.yaml says lr: 0\.25; the run was begun with lr: 0\.5\.$"):
+        open_run(workspace, "one")
+    path.write_text(text.replace("similarity: cosine", ""))  # what is left out has its default
+    assert open_run(workspace, "one").config.model.similarity == "cosine"
+
+
 def test_the_best_checkpoint_serves_until_the_weights_are_written(workspace):
     folder = workspace.run("one")
     (folder / "checkpoints" / "best.ckpt").write_bytes(b"")

@@ -116,8 +116,8 @@ def test_a_folder_of_shards_is_not_unpickled(run: Path, plmrs, tmp_path: Path) -
     (last / "meta.pt").write_bytes(pickle.dumps(Touch(tmp_path / "made")))
     (last / ".metadata").write_bytes(pickle.dumps(Touch(tmp_path / "made")))
     for strategy in ("none", "fsdp"):
-        options = (run / "config.yaml").read_text().replace("strategy: none", f"strategy: {strategy}")
-        (run / "config.yaml").write_text(options)
+        for name, begun in (("config.yaml", "strategy: none"), ("manifest.json", '"strategy": "none"')):
+            (run / name).write_text((run / name).read_text().replace(begun, begun.replace("none", strategy)))
         assert "is no checkpoint of this run's --strategy" in plmrs(*RESUME)
     assert not (tmp_path / "made").exists()
 
