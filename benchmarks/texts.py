@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PLMRS = [sys.executable, "-c", "import sys; from plmrs.cli import main; sys.exit(main())"]
+PLMRS = [sys.executable, "-m", "plmrs"]
 
 
 def prepare_texts(work: Path, name: str, texts: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ BASE = [
 ]
 NOUNS = ["data", "plm", "cache", "model"]
 VERBS = ["prepare", "preinfer", "train", "evaluate", "recommend", "export", "inspect"]
-DOOR = ["tables", "console", "options", "cli"]
+DOOR = ["tables", "console", "options", "cli", "__main__"]
 LAYERS = [*BASE, "processes", *NOUNS, *VERBS, *DOOR]
 HEAVY = {"torch", "transformers", "pytorch_lightning", "deepspeed", "zarr", "pandas", "pyarrow", "numpy", "scipy"}
 
