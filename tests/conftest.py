@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from plmrs.data.checksums import checksums
 from plmrs.data.dataset import FORMAT, Dataset, open_dataset, write_histories, write_items
 from plmrs.workspace import Workspace, fingerprint, write_json
 
@@ -184,6 +185,7 @@ def make_dataset() -> MakeDataset:
             folder / "manifest.json",
             {
                 "format": FORMAT,
+                "files": checksums(folder),
                 "name": name,
                 "fingerprint": fingerprint({**marks, "items": items.tolist(), "split": split}),
                 "texts_fingerprint": fingerprint(marks),

@@ -22,7 +22,9 @@ class InspectOptions(Section):
         None, "The items of a cache that are nearest to this one: its id, or a piece of its text that no other has."
     )
     plot: bool = option(False, "Also draw a data set's distributions as PNG files, into its folder.")
-    verify: bool = option(False, "Compare every unit of a cache with its checksums, and recompute some of its texts.")
+    verify: bool = option(
+        False, "Compare a data set, or every unit of a cache, with its checksums; recompute some of a cache's texts."
+    )
     repair: bool = option(False, "Make again what is damaged or missing in a cache, and nothing else.")
     max_memory: ByteSize | None = option(
         None, "Memory for a PLM, as in 8GiB: how many of its blocks are held at once. Default: what the device has."

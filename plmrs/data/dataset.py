@@ -19,7 +19,7 @@ from pyarrow import feather
 from plmrs.errors import UserError
 from plmrs.workspace import PARTIAL, Workspace, check_format, read_json
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 ITEMS = "items.feather"
 HISTORIES = "histories.feather"
@@ -96,17 +96,22 @@ class Dataset:
         """One of its files, memory-mapped.
 
         Raises:
-            UserError: it is gone, or the data set was prepared anew since it was opened.
+            UserError: it is gone or has another size, or the data set was prepared anew since it was opened.
         """
-        again = f"Run `plmrs prepare {self.name}` again."
+        again, path = f"Run `plmrs prepare {self.name}` again.", self.folder / name
         try:
-            table = feather.read_table(self.folder / name, memory_map=True)
+            table, size = feather.read_table(path, memory_map=True), path.stat().st_size
         except FileNotFoundError:
-            raise UserError(f"{self.folder / name} does not exist.", again) from None
+            raise UserError(f"{path} does not exist.", again) from None
+        except pa.ArrowInvalid:
+            table, size = None, path.stat().st_size
         # Only now: a file that is mapped stays what it is, also when another takes its name.
         manifest = self.folder / MANIFEST
         if manifest.is_file() and read_json(manifest).get("fingerprint") != self.fingerprint:
             raise UserError(f"Data set {self.name} was prepared anew meanwhile.", "Run the same command again.")
+        written = self.manifest["files"][name]["bytes"]
+        if table is None or size != written:
+            raise UserError(f"{path} is damaged or was changed: {size:,} bytes, of {written:,} as written.", again)
         return table
 
     @property

@@ -1,14 +1,16 @@
 """plmrs inspect: what is prepared, cached and trained, the details of one of them, and whether a cache is sound."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from plmrs.cache.find import open_cache
 from plmrs.cache.manifest import MANIFEST as CACHE_MANIFEST
 from plmrs.cache.store import Cache
 from plmrs.config import InspectConfig, InspectOptions
+from plmrs.data.checksums import check_files
 from plmrs.data.dataset import MANIFEST as DATASET_MANIFEST
-from plmrs.data.dataset import open_dataset, prepared_names
+from plmrs.data.dataset import Dataset, open_dataset, prepared_names
 from plmrs.errors import UserError
 from plmrs.inspect.cache import cache_tables
 from plmrs.inspect.checkpoint import checkpoint_tables, is_checkpoint
@@ -29,11 +31,13 @@ from plmrs.workspace import PARTIAL, Workspace
 
 ASKED = {
     "plot": "draws a data set",
-    "verify": "checks a cache",
+    "verify": "checks a data set or a cache",
     "repair": "mends a cache",
     "neighbours": "looks into a cache",
 }
 """What is asked of one thing alone."""
+OF_CACHES = ("repair", "neighbours")
+"""And only where that is a cache."""
 
 
 def inspect(what: Sequence[str], config: InspectConfig, progress: Progress) -> list[Table]:
@@ -68,8 +72,7 @@ def _all(workspace: Workspace, options: InspectOptions, progress: Progress) -> l
 def _details(what: str, workspace: Workspace, options: InspectOptions, progress: Progress) -> list[Table]:
     dataset = _dataset(what, workspace)
     if dataset is not None:
-        _refuse(what, "a data set", options)
-        return dataset_tables(open_dataset(*dataset), options.plot)
+        return _dataset_tables(open_dataset(*dataset), options)
     if options.plot:
         progress.warn("--plot draws data sets only.")
     if is_checkpoint(what):
@@ -139,6 +142,13 @@ def _cache_paths(workspace: Workspace) -> Iterator[Path]:
     return (path for path in sorted(caches.glob("*/*/*.zarr")) if PARTIAL not in path.name)
 
 
+def _dataset_tables(dataset: Dataset, options: InspectOptions) -> list[Table]:
+    _refuse(dataset.name, "a data set", options, OF_CACHES)
+    sound = [check_files(dataset)] if options.verify else []
+    first, *others = dataset_tables(dataset, options.plot)
+    return [replace(first, notes=[*first.notes, *sound]), *others]
+
+
 def _cache_tables(cache: Cache, workspace: Workspace, options: InspectOptions, progress: Progress) -> list[Table]:
     notes, above = [], cache.path.absolute().parents
     if cache.url is None and len(above) > 3 and above[2].name == "cache":
@@ -158,11 +168,12 @@ def _cache_tables(cache: Cache, workspace: Workspace, options: InspectOptions, p
     return [*cache_tables(cache, *notes), *vectors, *near]
 
 
-def _refuse(what: str, kind: str, options: InspectOptions) -> None:
-    """Refuse what is done to caches alone."""
-    for flag in ("verify", "repair", "neighbours"):
+def _refuse(what: str, kind: str, options: InspectOptions, flags: Sequence[str] = ("verify", *OF_CACHES)) -> None:
+    """Refuse what is not done to such a thing."""
+    for flag in flags:
         if getattr(options, flag):
-            raise UserError(f"--{flag} is for caches; {what} is {kind}.", "`plmrs inspect` lists caches.")
+            can = "data sets and caches" if flag == "verify" else "caches"
+            raise UserError(f"--{flag} is for {can}; {what} is {kind}.", f"`plmrs inspect` lists {can}.")
 
 
 def _plm(what: str, workspace: Workspace) -> Plm:

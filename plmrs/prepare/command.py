@@ -14,6 +14,7 @@ import pyarrow as pa
 from plmrs import __version__
 from plmrs.config import PrepareConfig
 from plmrs.config.kinds import FOLDER_NAMES, is_folder_name
+from plmrs.data.checksums import checksums
 from plmrs.data.dataset import FORMAT, MANIFEST, write_histories, write_items
 from plmrs.data.sources.source import ROWS, SECONDS, Source
 from plmrs.data.split_choice import effective_split
@@ -63,7 +64,7 @@ def prepare(source: str | None, config: PrepareConfig, progress: Progress) -> li
             uses = np.bincount(prepared.items - 1, minlength=len(prepared.item_ids))
             write_items(temporary, prepared.item_ids, prepared.texts, prepared.categories, uses)
             write_histories(temporary, prepared.user_ids, prepared.items, prepared.times, prepared.offsets)
-            write_json(temporary / MANIFEST, manifest)
+            write_json(temporary / MANIFEST, {**manifest, "files": checksums(temporary)})
     notes = [
         f"It lies in {folder}, fingerprint {manifest['fingerprint']}.",
         f"Times: {raw.time_unit}.",

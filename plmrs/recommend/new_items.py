@@ -15,6 +15,7 @@ from torch import Tensor
 
 from plmrs.cache.store import Cache
 from plmrs.config import DeviceOptions, NewItemOptions, PreinferOptions, RawOptions
+from plmrs.data.checksums import checksums
 from plmrs.data.dataset import Dataset, write_items
 from plmrs.data.sources.columns import ITEMS, item_columns
 from plmrs.data.sources.files import column_names
@@ -128,7 +129,8 @@ def _dataset(place: Workspace, ids: pa.Array, texts: pa.Array) -> Dataset:
     folder.mkdir(parents=True)
     write_items(folder, ids, texts, None, np.zeros(len(ids), np.int64))
     mark = fingerprint({"ids": ids.to_pylist(), "texts": texts.to_pylist()})
-    return Dataset("new-items", folder, {"fingerprint": mark, "texts_fingerprint": mark})
+    marks = {"fingerprint": mark, "texts_fingerprint": mark, "files": checksums(folder)}
+    return Dataset("new-items", folder, marks)
 
 
 def _encoded(

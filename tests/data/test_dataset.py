@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from plmrs.data.checksums import checksums
 from plmrs.data.dataset import FORMAT, MANIFEST, open_dataset, prepared_names, write_histories, write_items
 from plmrs.errors import UserError
 from plmrs.workspace import PARTIAL, Workspace
@@ -21,7 +22,7 @@ def make(workspace: Workspace, name: str, age: int = 0, **manifest) -> Path:
     write_items(folder, ["007", "b", "c"], ["seven", "Café — crème", "see"], None, np.array([2, 1, 2]))
     items = np.array([1, 2, 3, 3, 1], np.int32)
     write_histories(folder, ["u", "v"], items, np.array([5, 6, 7, 1, -2]), np.array([0, 3, 5]))
-    content = {"format": FORMAT, "fingerprint": "f", "texts_fingerprint": "t", **manifest}
+    content = {"format": FORMAT, "files": checksums(folder), "fingerprint": "f", "texts_fingerprint": "t", **manifest}
     (folder / MANIFEST).write_text(json.dumps(content))
     os.utime(folder / MANIFEST, (1_000_000 - age, 1_000_000 - age))
     return folder
@@ -78,6 +79,17 @@ def test_a_file_that_is_gone_is_named(workspace: Workspace):
     with pytest.raises(UserError, match=r"histories\.feather does not exist") as caught:
         _ = dataset.histories
     assert caught.value.remedy == "Run `plmrs prepare x` again."
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.99, 1.01])
+@pytest.mark.parametrize("name", ["items.feather", "histories.feather"])
+def test_a_file_of_another_size_is_not_read(workspace: Workspace, name: str, kept: float):
+    path = make(workspace, "x") / name
+    whole = path.read_bytes()
+    path.write_bytes((whole + whole)[: int(kept * len(whole))])
+    dataset = open_dataset(workspace, "x")
+    with pytest.raises(UserError, match=f"{name} is damaged or was changed: [0-9,]+ bytes, of {len(whole):,} as"):
+        _ = dataset.n_items, dataset.n_users
 
 
 def test_two_writes_give_the_same_bytes(workspace: Workspace):

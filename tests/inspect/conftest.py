@@ -12,6 +12,7 @@ from listening import Listening
 from plmrs.cache.find import list_caches
 from plmrs.cache.store import Cache
 from plmrs.config import InspectConfig, PreinferConfig
+from plmrs.data.checksums import checksums
 from plmrs.data.dataset import FORMAT, Dataset, open_dataset, write_histories, write_items
 from plmrs.data.tokens import make_tokens
 from plmrs.inspect.command import inspect
@@ -51,6 +52,7 @@ def write(workspace: Workspace) -> Callable[..., Dataset]:
         write_histories(folder, list(histories), items, times, offsets)
         written = {
             "format": FORMAT,
+            "files": checksums(folder),
             "name": "hand",
             "fingerprint": "0123456789ab",
             "texts_fingerprint": "ba9876543210",
