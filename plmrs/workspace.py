@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,15 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def newest_first(paths: Iterable[Path]) -> list[Path]:
+    """Files and folders by when they were changed; those that another process removes meanwhile are left out."""
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -134,16 +143,26 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _temporary(path: Path, stem: str, suffix: str, folder: bool = False) -> Iterator[Path]:
-    """A temporary name beside `path`, held while the block runs; what is left of it then is removed."""
+    """A temporary name beside `path`, held while the block runs; what is left of it then is removed.
+
+    Raises:
+        UserError: nothing can be made there.
+    """
     for left in path.parent.iterdir():
         if left.name.startswith(f"{stem}{PARTIAL}") and left.name.endswith(suffix):
             _remove_abandoned(left)
     held = None
     while held is None:
         temporary = path.with_name(f"{stem}{PARTIAL}{uuid.uuid4().hex[:8]}{suffix}")
-        if folder:
-            temporary.mkdir()
-        held = _hold(temporary, os.O_RDONLY if folder else os.O_CREAT | os.O_WRONLY)
+        try:
+            if folder:
+                temporary.mkdir()
+            else:
+                temporary.touch()
+        except FileNotFoundError:
+            # It was removed meanwhile, or is no folder of files, as /proc is none.
+            raise UserError(f"Nothing can be written into {path.parent}.", "Name another folder.") from None
+        held = _hold(temporary, os.O_RDONLY if folder else os.O_WRONLY)
     try:
         yield temporary
     finally:
@@ -154,7 +173,7 @@ def _temporary(path: Path, stem: str, suffix: str, folder: bool = False) -> Iter
 def _hold(path: Path, flags: int) -> int | None:
     """Open a file or folder and lock it; None when another process took it for abandoned just before."""
     try:
-        held = os.open(path, flags, 0o666)
+        held = os.open(path, flags)
     except FileNotFoundError:
         return None
     if _locked(held) is not False and path.exists():

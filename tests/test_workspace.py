@@ -3,8 +3,10 @@
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,6 +71,13 @@ def test_a_failed_file_leaves_the_old_one(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that no file can be made in, whoever asks")
+@pytest.mark.parametrize("written", [atomic_file, atomic_folder])
+def test_where_nothing_can_be_made_is_an_error_and_not_tried_for_ever(written: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="Nothing can be written into /proc"), written(Path("/proc/plmrs.csv")):
+        pass
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:

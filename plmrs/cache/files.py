@@ -5,6 +5,7 @@ process may have no more than some hundreds. A chunk in a store is read whole, t
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -42,12 +43,16 @@ def read_texts(place: Place, names: Sequence[str], folder: str = "") -> dict[str
         UserError: the store cannot be reached.
     """
     if isinstance(place, Path):
-        files = {name: place / folder / name for name in names}
-        return {name: file.read_text("utf-8", "replace") for name, file in files.items() if file.is_file()}
+        found = {}
+        for name in names:
+            # Another process may remove a cache, or a mark in it, at any moment.
+            with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                found[name] = (place / folder / name).read_text("utf-8", "replace")
+        return found
     system, root = _store(place)
-    found = system.cat(["/".join(filter(None, (root, folder, name))) for name in names], on_error="return")
     contents = {}
-    for path, content in found.items():
+    paths = ["/".join(filter(None, (root, folder, name))) for name in names]
+    for path, content in system.cat(paths, on_error="return").items():
         if isinstance(content, bytes):
             contents[path.rpartition("/")[2]] = content.decode("utf-8", "replace")
         elif not isinstance(content, FileNotFoundError):
@@ -62,7 +67,9 @@ def list_names(place: Place, folder: str) -> list[str]:
         UserError: the store cannot be reached.
     """
     if isinstance(place, Path):
-        return [file.name for file in (place / folder).glob("*")]
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return [file.name for file in (place / folder).iterdir()]
+        return []
     system, root = _store(place)
     try:
         return [path.rpartition("/")[2] for path in system.ls(f"{root}/{folder}", detail=False)]

@@ -9,7 +9,7 @@ from plmrs.cache.store import Cache
 from plmrs.data.dataset import Dataset
 from plmrs.errors import UserError
 from plmrs.plm.checkpoint import known_identity
-from plmrs.workspace import PARTIAL, Workspace
+from plmrs.workspace import PARTIAL, Workspace, newest_first
 
 
 def open_cache(place: Path | str, memory: int = 0, verified: bool = True) -> Cache:
@@ -36,7 +36,9 @@ def cache_folders(workspace: Workspace, dataset: str | None = None) -> list[Path
     """The folders of the caches of the workspace, or of one data set, the newest first."""
     datasets = [workspace.caches(dataset)] if dataset else workspace.caches("any").parent.glob("*")
     found = [path for folder in datasets for path in folder.glob("*/*.zarr") if PARTIAL not in path.name]
-    return sorted(found, key=lambda path: (_time(path), path.name), reverse=True)
+    # Its time is when a unit was done last.
+    marks = newest_first(path / DONE if (path / DONE).is_dir() else path for path in found)
+    return [path.parent if path.name == DONE else path for path in marks]
 
 
 def list_caches(workspace: Workspace, dataset: str | None = None) -> list[Cache]:
@@ -47,12 +49,6 @@ def list_caches(workspace: Workspace, dataset: str | None = None) -> list[Cache]
         with suppress(UserError):
             found.append(open_cache(path))
     return found
-
-
-def _time(path: Path) -> float:
-    """When a unit was done last."""
-    done = path / DONE
-    return (done if done.is_dir() else path).stat().st_mtime
 
 
 def find_cache(

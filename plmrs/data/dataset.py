@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from plmrs.errors import UserError
-from plmrs.workspace import PARTIAL, Workspace, check_format, read_json
+from plmrs.workspace import PARTIAL, Workspace, check_format, newest_first, read_json
 
 FORMAT = 3
 MANIFEST = "manifest.json"
 ITEMS = "items.feather"
 HISTORIES = "histories.feather"
+
+MOST = 2**31 - 1
+"""Interactions of a data set: offsets are int32."""
 
 Strings: TypeAlias = Sequence[str] | pa.StringArray
 
@@ -194,7 +197,13 @@ def write_items(
 def write_histories(
     folder: Path, user_ids: Strings, items: NDArray[np.int32], times: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> None:
-    """Write the histories: flat `items` and `times` [interactions]; user u has `offsets[u]:offsets[u + 1]`."""
+    """Write the histories: flat `items` and `times` [interactions]; user u has `offsets[u]:offsets[u + 1]`.
+
+    Raises:
+        UserError: they are more than a file's offsets can count.
+    """
+    if len(items) > MOST:
+        raise UserError(f"{len(items):,} interactions are too many: {MOST:,} at most.", "Keep fewer: --sample-users.")
     bounds = pa.array(offsets.astype(np.int32), pa.int32())
     lists = {"items": pa.array(items, pa.int32()), "times": pa.array(times, pa.int64())}
     columns = {name: pa.ListArray.from_arrays(bounds, flat) for name, flat in lists.items()}
@@ -209,8 +218,7 @@ def _write(table: pa.Table, path: Path) -> None:
 def prepared_names(workspace: Workspace) -> list[str]:
     """The prepared data sets, the one prepared last first."""
     manifests = workspace.prepared("").glob(f"*/{MANIFEST}")
-    found = [(path.stat().st_mtime, path.parent.name) for path in manifests if PARTIAL not in path.parent.name]
-    return [name for _, name in sorted(found, reverse=True)]
+    return [path.parent.name for path in newest_first(manifests) if PARTIAL not in path.parent.name]
 
 
 def open_dataset(workspace: Workspace, name: str | None = None) -> Dataset:

@@ -33,5 +33,5 @@ def parsed(text: str, dates: bool, remedy: str) -> int:
 
 
 def shown(time: int, dates: bool) -> str:
-    """A time as a user would write it."""
-    return str(np.datetime64(time, "s")).removesuffix("T00:00:00") if dates else str(time)
+    """A time as a user would write it; what no date can hold is a number."""
+    return str(np.datetime64(time, "s")).removesuffix("T00:00:00") if dates and abs(time) < 1 << 63 else str(time)

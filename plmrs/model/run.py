@@ -24,7 +24,7 @@ from plmrs import __version__
 from plmrs.config import TrainConfig
 from plmrs.errors import UserError
 from plmrs.plain_yaml import YamlError, read_yaml
-from plmrs.workspace import PARTIAL, Workspace, atomic_folder, check_format, read_json, write_json
+from plmrs.workspace import PARTIAL, Workspace, atomic_folder, check_format, newest_first, read_json, write_json
 
 FORMAT = 2
 TEST_FORMAT = 2
@@ -110,8 +110,8 @@ def _line(key: str, value: Any) -> str:
 
 def run_names(workspace: Workspace) -> list[str]:
     """The runs, the one begun last first."""
-    manifests = [path for path in workspace.runs.glob(f"*/{MANIFEST}") if PARTIAL not in path.parent.name]
-    return [path.parent.name for path in sorted(manifests, key=lambda path: path.stat().st_mtime, reverse=True)]
+    manifests = workspace.runs.glob(f"*/{MANIFEST}")
+    return [path.parent.name for path in newest_first(manifests) if PARTIAL not in path.parent.name]
 
 
 def open_run(workspace: Workspace, what: str | None = None) -> Run:

@@ -119,7 +119,7 @@ def _done(workspace: Workspace, cache: Cache, compute: PreinferOptions, progress
     progress.say(f"The cache {cache.place} is complete; nothing is left to do.")
     if not compute.dry_run:
         if leads_on(cache):  # It is asked for by itself now. (A disk for reading only refuses to remove even nothing.)
-            (cache.path / INTERMEDIATE).unlink()
+            (cache.path / INTERMEDIATE).unlink(missing_ok=True)
         if not compute.keep_intermediate:
             tidy(workspace, cache)
     return cache

@@ -1,7 +1,8 @@
 """Some units of a cache made again, from the same texts or states and by the same blocks as before.
 
-The same stages and batches run as when a whole cache is made, so the bytes are the same; but only these units run, and
-what lies between groups of blocks is kept in a folder that is removed at the end.
+The same stages and batches run as when a whole cache is made, so the bytes are the same, unless it was made with a
+batch size of its own or on another kind of device: then states differ by rounding. Only these units run, and what lies
+between groups of blocks is kept in a folder that is removed at the end.
 """
 
 import shutil

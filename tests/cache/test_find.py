@@ -3,6 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from plmrs.cache.dtypes import Dtype
 from plmrs.cache.find import find_cache, list_caches
 from plmrs.cache.lineage import deepest_start, exact_dtype, lineage
@@ -40,6 +42,28 @@ def test_the_newest_complete_fitting_cache_is_found(
     shutil.rmtree(newer.cache.path / "done")
     assert list_caches(workspace) == [newer.cache]
     assert find(None) is None
+
+
+def test_a_cache_that_goes_while_they_are_listed_is_left_out(
+    make_cache: Any, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may remove what lay between its groups of blocks at any moment."""
+    kept, gone = make_cache().cache, make_cache(blocks=2).cache
+    leads_nowhere = gone.path.with_name("gone.zarr")
+    leads_nowhere.symlink_to(tmp_path / "gone")  # As one that goes before its time is looked at.
+    assert list_caches(workspace) == [gone, kept]
+    leads_nowhere.unlink()
+    read = Path.read_text
+
+    def late(self: Path, *given: Any, **options: Any) -> str:
+        if self == gone.path / "zarr.json":
+            shutil.rmtree(gone.path)
+        return read(self, *given, **options)
+
+    monkeypatch.setattr(Path, "read_text", late)
+    assert list_caches(workspace) == [kept]
+    assert gone.units_missing() == list(range(4))
+    assert gone.counts() == {"items": 0, "texts": 0, "tokens": 0}
 
 
 def test_a_boundary_is_found_only_where_it_is_asked_for(

@@ -48,13 +48,26 @@ def test_units_that_are_not_those_of_the_texts(make_cache: Any, values: dict[str
 
 
 @pytest.mark.parametrize(
-    "how", ["texts that are not there", "negative texts", "no tokens", "negative tokens", "longer"]
+    "how",
+    [
+        "texts that are not there",
+        "one text too many",
+        "negative texts",
+        "no tokens",
+        "negative tokens",
+        "longer",
+        "the longest last",
+    ],
 )
 def test_texts_that_lead_out_of_the_chunks(make_cache: Any, how: str) -> None:
     cache = make_cache().cache
     length, text_of_item = cache.texts.length.copy(), cache.texts.text_of_item.copy()
     if how == "texts that are not there":
         text_of_item[3] = 1 << 30
+    elif how == "one text too many":
+        text_of_item[3] = len(length)
+    elif how == "the longest last":
+        length[[0, -1]] = length[[-1, 0]]
     elif how == "negative texts":
         text_of_item[3] = -5
     elif how == "longer":

@@ -10,6 +10,7 @@ import pytest
 import torch
 import zarr
 
+from plmrs.cache import write
 from plmrs.cache.create import create_cache, new_manifest, remove_partial
 from plmrs.cache.dtypes import STORED
 from plmrs.cache.find import list_caches, open_cache
@@ -84,8 +85,13 @@ def test_it_is_a_zarr_group_others_can_read(make_cache: Any, texts: Texts) -> No
     assert cache.n_bytes == 4 * H * 2 * (3 * layout.most_texts + layout.most_tokens)
 
 
-def test_zarr_writes_the_same_bytes(make_cache: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [1, 7 * H, write.BLOCK], ids=["a row", "seven rows", "a unit at once"])
+def test_zarr_writes_the_same_bytes(
+    make_cache: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(write, "BLOCK", block)
     made = make_cache(blocks=1, dtype="float32")
+    layout = made.cache.layout
     array: Any = zarr.open_array(made.cache.path / "hidden", mode="r")
     again = zarr.create_array(
         tmp_path / "again",
@@ -96,8 +102,9 @@ def test_zarr_writes_the_same_bytes(make_cache: Any, tmp_path: Path) -> None:
         compressors=array.compressors,
         fill_value=np.nan,
     )
-    again[:] = array[:]
     for unit in range(4):
+        states = np.concatenate(made.hidden[layout.bounds[unit] : layout.bounds[unit + 1]])
+        again[unit * layout.most_tokens : unit * layout.most_tokens + len(states)] = states
         chunk = Path("c") / str(unit) / "0"
         assert (tmp_path / "again" / chunk).read_bytes() == (made.cache.path / "hidden" / chunk).read_bytes()
 

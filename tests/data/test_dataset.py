@@ -92,6 +92,13 @@ def test_a_file_of_another_size_is_not_read(workspace: Workspace, name: str, kep
         _ = dataset.n_items, dataset.n_users
 
 
+def test_more_interactions_than_offsets_can_count_are_refused(tmp_path: Path):
+    many = np.broadcast_to(np.int32(1), 2**31)  # no memory is taken
+    with pytest.raises(UserError, match="2,147,483,648 interactions are too many"):
+        write_histories(tmp_path, ["u"], many, many, np.array([0, 2**31]))
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_writes_give_the_same_bytes(workspace: Workspace):
     folders = [make(workspace, name) for name in ("x", "y")]
     for file in ("items.feather", "histories.feather"):

@@ -204,6 +204,7 @@ def test_times_are_numbers_or_dates(given: tuple[str, str], dates: bool, meant: 
         (("2019-11-13", "2019-11-31"), True, "--split-times: '2019-11-31' is neither a number nor a date"),
         (("7", "5"), False, "--split-times 7,5 validation begins at 7 and test, which must be later, at 5"),
         (("5", "5"), False, "--split-times 5,5 validation begins at 5"),
+        (("1" + "0" * 20, "2019-11-14"), True, "validation begins at 100000000000000000000 and test"),
         (("0", "5"), False, "--split-times 0,5 leaves a part empty: the data's times go from 0 to 9"),
         (("5", "10"), False, "--split-times 5,10 leaves a part empty"),
         (("2018-01-01", "2019-11-14"), True, "times go from 2019-11-12 to 2019-11-16"),

@@ -1,5 +1,8 @@
+from collections import Counter
+
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from plmrs.data.dataset import Histories
 from plmrs.data.windows import padded, training_windows
@@ -36,6 +39,14 @@ def test_all_makes_every_item_but_the_first_a_target_once(seed):
     # What fits one window stays whole; of what does not, one window is full.
     assert all(sum(w[0] // 100 == n for w in windows) == 1 for n in range(2, 5))
     assert all(any(len(w) == 11 and w[0] // 100 == n for w in windows) for n in range(5, 9))
+
+
+def test_a_long_history_is_cut_anywhere_alike():
+    windows = rows(training_windows(histories(*[list(range(25))] * 3_000), 10, "all", np.random.default_rng(0)))
+    # Targets of the window at a history's end: as many as its cuts were moved by, or ten where they were not.
+    at_the_end = Counter(len(window) - 1 for window in windows if window[-1] == 24)
+    assert sorted(at_the_end) == list(range(1, 11))
+    assert chisquare(list(at_the_end.values())).pvalue > 1e-4
 
 
 def test_padded_is_as_wide_as_the_longest():

@@ -245,6 +245,24 @@ def test_a_command_that_was_killed_at_its_very_end_leaves_nothing_either(workspa
     assert caches(workspace) == ["final"]
 
 
+def test_two_commands_may_ask_at_once_for_what_led_on(
+    workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encode(workspace, opt)
+    mark = made.path / intermediate.INTERMEDIATE
+
+    def seen(cache: Cache) -> bool:
+        """The other command is a little faster."""
+        found = intermediate.leads_on(cache)
+        mark.unlink(missing_ok=True)
+        return found
+
+    mark.touch()
+    monkeypatch.setattr(command, "leads_on", seen)
+    assert encode(workspace, opt).path == made.path
+    assert not mark.exists()
+
+
 def test_what_was_asked_for_is_kept_though_it_leads_on(
     workspace: Workspace, opt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,25 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plmrs.config import RawOptions
-from plmrs.data.sources import sequences, texts
+from plmrs.data.sources import sequences
 from plmrs.data.sources.columns import item_columns
 from plmrs.data.sources.files import column_names
 from plmrs.data.sources.places import folder_of, not_found, raw_files, table_name
 from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.source import ROWS, Source, Tally, measured
-from plmrs.data.sources.table import read_items
+from plmrs.data.sources.table import ITEM_RULES, read_items
 from plmrs.errors import UserError
 
 BEHAVIORS = "behaviors.tsv"
 TABLES = {"MIND_small": "news.tsv", "MIND_large": "news.tsv", "hm": "items.tsv", "bilibili": "videos.tsv"}
 """The data sets prepared so, and the table of items that each is known to have; another one's will do."""
-RULES = (
-    "Ids are text, as they stand in the file.",
-    "Of several items with one id the first row is kept.",
-    texts.RULE,
-    "Tab-separated files have no quoting: a quote is a character like any other.",
-    sequences.RULE,
-)
 
 
 def find(name: str, places: Sequence[Path], owner: str) -> tuple[RawFile, RawFile] | None:
@@ -89,7 +82,7 @@ def read(items: RawFile, behaviors: RawFile, options: RawOptions) -> Source:
             Tally("items", repeated, "their id stands in an earlier row, whose text is kept"),
             *dropped,
         ),
-        rules=RULES,
+        rules=(*ITEM_RULES, sequences.RULE),
         options={"columns": effective},
     )
 

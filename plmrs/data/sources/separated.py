@@ -16,8 +16,9 @@ def as_tabs(stream: Any, separator: str, encoding: str) -> Any:
     def replaced(chunk: bytes) -> bytes:
         nonlocal held
         text = (held + bytes(chunk)).replace(b"\t", b" ").replace(mark, b"\t")
-        # A separator may begin at the end of this chunk and end in the next one.
-        cut = next((n for n in range(len(mark) - 1, 0, -1) if text.endswith(mark[:n])), 0)
+        # A separator may begin at the end of this chunk and end in the next one; the end of the text is an empty chunk.
+        partial = range(len(mark) - 1, 0, -1) if len(chunk) else ()
+        cut = next((n for n in partial if text.endswith(mark[:n])), 0)
         held = text[len(text) - cut :]
         return text[: len(text) - cut]
 

@@ -10,7 +10,6 @@ from plmrs.data.sources.delimited import text_batches, unquoted
 from plmrs.data.sources.numbering import Numbering, encoded
 from plmrs.data.sources.raw import RawFile
 from plmrs.data.sources.source import Interactions, Tally
-from plmrs.errors import UserError
 
 RULE = "A user's items are in the order in which they stand; rows of one user follow one another."
 
@@ -50,8 +49,6 @@ def read_sequences(file: RawFile, user: str, history: str) -> tuple[Interactions
         lengths.append(np.bincount(rows, minlength=len(block)))
     row_users, user_ids = users.finish()
     taken, item_ids = items.finish()
-    if not len(row_users):
-        raise UserError(f"{file} holds no rows.", "Check how it was made.")
     takers = np.repeat(row_users, np.concatenate(lengths))
     named = pc.not_equal(user_ids, "").to_numpy(zero_copy_only=False)
     known = named[takers]

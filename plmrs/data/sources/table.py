@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from plmrs.config import RawOptions
 from plmrs.data.sources import texts, times
 from plmrs.data.sources.columns import Columns, find_columns
+from plmrs.data.sources.damage import no_rows
 from plmrs.data.sources.files import batches, read_columns
 from plmrs.data.sources.numbering import Numbering, encoded
 from plmrs.data.sources.raw import SEPARATORS, RawFile
@@ -17,12 +18,11 @@ from plmrs.errors import UserError
 
 EXACT = (1 << 53) - 1
 """The largest whole number that no other one becomes when both are floats."""
-RULES = (
+ITEM_RULES = (
     "Ids are text, as they stand in the file.",
     "Of several items with one id the first row is kept.",
     texts.RULE,
     "Tab-separated files have no quoting: a quote is a character like any other.",
-    times.RULE,
 )
 
 
@@ -65,7 +65,7 @@ def read(items: RawFile, interactions: RawFile, options: RawOptions) -> Source:
             Tally("items", repeated, "their id stands in an earlier row, whose text is kept"),
             Tally("interactions", without_id, "they have no user id or no item id"),
         ),
-        rules=RULES,
+        rules=(*ITEM_RULES, times.RULE),
         options={"columns": effective},
     )
 
@@ -107,7 +107,7 @@ def _interactions(file: RawFile, columns: Columns) -> tuple[Interactions, int, s
         rows += len(batch)
         without_id += int((~kept).sum())
     if not rows:
-        raise UserError(f"{file} holds no rows.", "Check how it was made.")
+        raise no_rows(file)
     taken_at, unit = clock.finish() if clock is not None else (None, ROWS)
     return Interactions(*users.finish(), *items.finish(), taken_at), without_id, unit
 

@@ -45,8 +45,8 @@ class Times:
         if not known.all():
             self._refuse(column, int(np.argmin(known)))
         self._rows += len(column)
-        if values.dtype == np.float64 and not np.any(values % 1):
-            values = values.astype(np.int64)
+        if values.dtype != np.float64 or not np.any(values % 1):
+            values = values.astype(np.int64, copy=False)  # NumPy makes floats of int64 beside uint64.
         self._taken.append(values if kept.all() else values[kept])
 
     def finish(self) -> tuple[Numbers, str]:
@@ -70,9 +70,9 @@ class Times:
             raise UserError(f"Column {self._name} of {self._file} holds {kind}, no times.", "Name another column.")
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
             return self._seconds(column)
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        if pa.types.is_integer(kind):
             return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-        if pa.types.is_decimal(kind):
+        if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             return column.cast(pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
         if not column.null_count and not self._dates:
             for number in (pa.int64(), pa.float64()):

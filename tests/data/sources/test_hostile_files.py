@@ -73,6 +73,15 @@ def test_json_is_looked_at_in_every_block(tmp_path: Path, monkeypatch: pytest.Mo
         assert f"row {wrong + 1}." in complaint(partial(rows, path))
 
 
+@pytest.mark.parametrize("before", range(1_200, 3_800, 200))
+def test_lists_too_deep_are_found_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int) -> None:
+    monkeypatch.setattr(raw, "BLOCK", 3_800)
+    first = b'{"a": 1, "b": "' + b"x" * (before - 18) + b'"}\n'
+    assert len(first) == before
+    path = written(tmp_path, "a.jsonl", first + b'{"a": ' + b"[" * 1_100 + b"]" * 1_100 + b"}\n")
+    assert "holds more than 1,000 lists in one another" in complaint(lambda: rows(path))
+
+
 def test_many_lists_beside_one_another_are_no_depth(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", b'{"a": "x", "b": [' + b",".join([b'["1", "]"]'] * 5_000) + b"]}\n")
     assert read_columns(raw_file(path), ["a"]).to_pydict() == {"a": ["x"]}

@@ -19,14 +19,16 @@ class Slow(io.BytesIO):
         return super().read(self.most if size is None or size < 0 else min(size, self.most))
 
 
+@pytest.mark.parametrize("end", ["", "4::Alien", "4::Alien:", "4::", "4:::", "4::::", ":"])
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 1000])
-def test_a_separator_is_found_wherever_a_read_ends(most: int, encoding: str):
-    stream = as_tabs(pa.PythonFile(Slow(TEXT.encode(encoding), most), "r"), "::", encoding)
+def test_a_separator_is_found_wherever_a_read_ends(most: int, encoding: str, end: str):
+    text = TEXT + end
+    stream = as_tabs(pa.PythonFile(Slow(text.encode(encoding), most), "r"), "::", encoding)
     found = b""
     while piece := stream.read(most):
         found += piece
-    assert found.decode() == TEXT.replace("\t", " ").replace("::", "\t")
+    assert found.decode() == text.replace("\t", " ").replace("::", "\t")
 
 
 def test_tabs_stay_where_they_are_the_separator():

@@ -226,6 +226,11 @@ def test_without_a_later_part_its_clicks_are_not_there(place: Path):
     }  # fmt: skip
 
 
+def test_the_first_of_all_users_may_repeat_the_end_of_the_history_too(tmp_path: Path):
+    write(tmp_path / "MINDsmall_train", TRAIN_NEWS, "1\tU1\t11/12/2019 9:00:00 AM\tN1 N2\tN2-1 N3-1 N2-1\n")
+    assert sequences(read(tmp_path)) == {"U1": ["N1", "N2", "N3", "N2"]}
+
+
 def test_folders_are_found_two_levels_below_and_in_the_second_place(place: Path):
     below = place / "old" / "unzipped"
     below.mkdir(parents=True)

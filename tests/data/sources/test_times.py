@@ -82,6 +82,7 @@ def test_numbers_are_as_in_the_file(texts: list[str], expected: list[float]) -> 
         pa.array([1, -2], pa.int8()),
         pa.array([1.0, -2.0], pa.float64()),
         pa.array([1.0, -2.0], pa.float32()),
+        pa.array(np.array([1.0, -2.0], np.float16)),
         pa.array([Decimal("1.00"), Decimal("-2.00")]),
         pa.array(["1", "-2"], pa.large_string()),
         pa.array(["1", "-2"]).dictionary_encode(),
@@ -96,6 +97,11 @@ def test_numbers_of_every_type(column: pa.Array) -> None:
 def test_unsigned_numbers() -> None:
     assert read(pa.array([2**32 - 1, 3], pa.uint32())) == ([2**32 - 1, 3], AS_IT_IS)
     assert read(pa.array([2**40, 3], pa.uint64())) == ([2**40, 3], AS_IT_IS)
+    # Nanoseconds, which a float would round.
+    late = NEW_YEAR * 10**9 + 1
+    assert read(pa.array([late, late - 1], pa.uint64()), pa.array([5], pa.uint8())) == ([late, late - 1, 5], AS_IT_IS)
+    with pytest.raises(UserError, match="no number and no ISO date, 9223372036854775808,"):
+        read(pa.array([2**63, 3], pa.uint64()))
 
 
 @pytest.mark.parametrize(
