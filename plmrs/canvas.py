@@ -42,5 +42,7 @@ def canvas(title: str, across: str, up: str, logarithmic: bool = False) -> tuple
 
 
 def legend(axes: "Axes", **how: Any) -> None:
-    """What the colours and lines mean, above the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, fontsize=11, frameon=False, **how)
+    """What the colours and lines mean, above the axes, where it hides nothing, unless told otherwise."""
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    for text in axes.legend(**{**above, "fontsize": 11, "frameon": False, **how}).get_texts():
+        text.set_parse_math(False)  # a category may be called anything

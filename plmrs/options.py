@@ -26,7 +26,7 @@ CONFIG = "plmrs.config"
 
 _NUMBERS = re.compile(r"-?[\d,]+")
 _OPTION = re.compile(r"--?[A-Za-z_]")
-_TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+_TRUE, _FALSE = {"true", "yes", "on", "t", "y", "1"}, {"false", "no", "off", "f", "n", "0"}
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,8 @@ def _spelled(option: Option, name: str, value: str | None, rest: list[str]) -> s
     following = rest[0] if rest and not _OPTION.match(rest[0]) else None
     if option.kind == "switch":
         if value is None:
-            # A lone 0 or 1 may be the name of a run, a word such as True hardly.
-            spelled_out = following is not None and following.lower() in (_TRUE | _FALSE) - {"0", "1"}
+            # A lone 0 or y may be the name of a run, a word such as True hardly.
+            spelled_out = following is not None and len(following) > 1 and following.lower() in _TRUE | _FALSE
             value = rest.pop(0) if spelled_out else "true"
         if value.lower() not in _TRUE | _FALSE:
             raise UserError(f"{name}: {value!r} is neither true nor false.")

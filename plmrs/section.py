@@ -114,7 +114,9 @@ def spoken(value: Any, field: FieldInfo) -> Any:
             return None
     if get_origin(kind) is tuple:
         if isinstance(value, str):
-            value = [part for part in re.split(r"[\s,]+", value.strip("[]() ")) if part]
+            # With commas between, spaces are part of a column's name, or of a time.
+            between = r"\s*,\s*" if get_args(kind)[0] is str and "," in value else r"[\s,]+"
+            value = [part for part in re.split(between, value.strip("[]() ")) if part]
         elif isinstance(value, (int, float)):
             value = [value]
         return [_scalar(part, get_args(kind)[0]) for part in value] if isinstance(value, (list, tuple)) else value

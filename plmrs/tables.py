@@ -16,12 +16,14 @@ FEW_NOTES = 2
 
 def plain_lines(table: Table) -> list[str]:
     """A table as aligned lines of its full width."""
+    from rich.cells import cell_len  # the columns of a terminal that a text takes: two a Chinese letter
+
     cells = [list(map(printable, table.columns)), *([shown(cell) for cell in row] for row in table.rows)]
     right = [_is_numeric(table, column) for column in range(len(table.columns))]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(table.columns))]
+    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(table.columns))]
     lines = [
         "  ".join(
-            cell.rjust(width) if numeric else cell.ljust(width)
+            cell.rjust(width) if numeric else cell + " " * (width - cell_len(cell))
             for cell, width, numeric in zip(row, widths, right, strict=True)
         ).rstrip()
         for row in cells
@@ -81,14 +83,16 @@ def draw(table: Table, stream: TextIO) -> None:
 
 
 def fitted(rows: Sequence[Sequence[str]], most: int) -> list[int]:
-    """Widths of columns that fit a line of `most` characters, two between each.
+    """Widths of columns that fit a line of `most` columns of a terminal, two between each.
 
     The widest is made narrower first. No word is broken before all that can be broken between words are, but for words
     of more than a third of the line.
     """
+    from rich.cells import cell_len
+
     columns = list(zip(*rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    longest = [max((len(word) for cell in column for word in cell.split()), default=1) for column in columns]
+    widths = [max(map(cell_len, column)) for column in columns]
+    longest = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in columns]
     words = [min(length, most // 3) for length in longest]
     room = most - GAP * (len(columns) - 1)
     while (over := sum(widths) - room) > 0:

@@ -73,6 +73,21 @@ def test_plain_tables_are_aligned_and_whole() -> None:
     ]
 
 
+def test_letters_of_two_columns_are_aligned_and_marks_take_none(terminal: Terminal) -> None:
+    # 8 letters of two columns; an e with its accent as a letter of its own.
+    table = Table("Books", ["title", "n"], [["日本語のタイトル", 1], ["cafe\u0301", 22]])
+    assert plain_lines(table)[1:] == [
+        "title              n",
+        "----------------  --",
+        "日本語のタイトル   1",
+        "cafe\u0301              22",
+    ]
+    assert fitted([["日本語のタイトル", "ab"]], 80) == [16, 2]
+    assert fitted([["日本語のタイトル", "ab"]], 12) == [8, 2]
+    Console().show([table])
+    assert "日本語のタイトル" in terminal.getvalue()
+
+
 def test_a_table_without_headings_or_rows() -> None:
     assert plain_lines(Table("Run", ["", ""], [["data", "demo"]])) == ["Run", "data  demo"]
     assert plain_lines(Table("Runs", ["name"], [])) == ["Runs", "name", "----"]

@@ -87,6 +87,8 @@ def test_every_subcommand_takes_its_options() -> None:
         ("--mask-seen true", "--mask-seen"),
         ("--mask-seen=0", "--no-mask-seen"),
         ("--mask-seen 0", "--mask-seen|0"),
+        ("--mask-seen n", "--mask-seen|n"),
+        ("--mask-seen=n --use-prompt=Y", "--no-mask-seen|--use-prompt"),
         ("--no_mask_seen", "--no-mask-seen"),
         ("--resume", "--resume=last"),
         ("--resume --lr 1", "--resume=last|--lr=1"),
@@ -118,6 +120,12 @@ def test_flags_become_values_with_their_origin(parse: Parse) -> None:
 def test_the_raw_tables_are_named_in_every_spelling(parse: Parse) -> None:
     for flags in ("--text-fields title,abstract", "--text_columns title,abstract", "--text-columns 'title abstract'"):
         assert parse(f"prepare mine {flags}").raw.text_fields == ("title", "abstract")
+    # With commas between, a space is part of a name or of a time.
+    spaced = parse(
+        "prepare mine --text-fields 'Name of it, About it' --split-times '2024-01-01 06:00,2024-01-02 06:00'"
+    )
+    assert spaced.raw.text_fields == ("Name of it", "About it")
+    assert spaced.splits.split_times == ("2024-01-01 06:00", "2024-01-02 06:00")
     config = parse(
         "prepare hm --name hm-5 --text_template '{title}, {abstract}' --split ratio --split-shares 0.6,0.2,0.2"
     )

@@ -27,7 +27,7 @@ class RankingOptions(Section):
         "What a target is ranked among: all items, those that anyone took (interacted), those that training has"
         " (train), or those of a FILE with an id a line.",
     )
-    bootstrap: Annotated[int, Field(ge=0)] = option(
+    bootstrap: Annotated[int, Field(ge=0, le=1_000_000)] = option(
         1000, "Samples of the users that 95 % intervals are taken from; 0 gives none."
     )
     memory: ScoresMemory = option("512MiB", "Memory of what is scored at once; less is taken where that is quicker.")

@@ -99,7 +99,7 @@ def evaluate(what: str | Sequence[str] | None, config: EvaluateConfig, progress:
     places = [str(run.folder / METRICS.format(config.ranking.split)) for run in runs.values()]
     places += [str(path) for path in paths] + ([config.results.per_user] if config.results.per_user else [])
     places += [str(path) for path in drawn]
-    notes.append(f"written to {', '.join(places)}")
+    notes.append(f"written to {', '.join(dict.fromkeys(places))}")
     of_what = "Test" if config.ranking.split == "test" else "Validation"
     title = f"{of_what} metrics of {', '.join(run.name for run in runs.values())} on {dataset.name}"
     tables = tables_of(title, content, pairs, notes)
@@ -137,7 +137,7 @@ def _task(evaluated: Evaluated, methods: dict[str, Method], config: EvaluateConf
         evaluated.dataset.n_items,
         config.protocol.mask_seen,
         None if allowed is None else ~allowed,
-        max(config.protocol.topk_list),
+        min(max(config.protocol.topk_list), evaluated.dataset.n_items),
         int(config.ranking.memory),
     )
 

@@ -1,6 +1,6 @@
 """Groups of users that show what a method is good at: by popularity and category of the target, and by history."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -59,6 +59,11 @@ def _by_bounds(by: str, values: NDArray[np.int64], tops: Sequence[int], lowest: 
             yield Group(by, name, rows)
 
 
+def name_of_rest(names: Container[str]) -> str:
+    """What the categories are called that stand together; a source may have a category `other` itself."""
+    return "other" if "other" not in names else "all others"
+
+
 def _by_category(users: HeldOut, categories: Sequence[str | None]) -> Iterator[Group]:
     """The largest categories of targets, and the rest."""
     names, code_of_item = np.unique([name or "none" for name in categories], return_inverse=True)
@@ -69,4 +74,4 @@ def _by_category(users: HeldOut, categories: Sequence[str | None]) -> Iterator[G
         yield Group(CATEGORY, str(names[number]), np.flatnonzero(code == number))
     rest = np.flatnonzero(~np.isin(code, largest))
     if len(rest):
-        yield Group(CATEGORY, "other", rest)
+        yield Group(CATEGORY, name_of_rest(names), rest)

@@ -20,7 +20,8 @@ from plmrs.model.ranking import USERS, Products, Scorer
 from plmrs.model.recommender import Recommender
 from plmrs.model.run import Run
 
-COSINE = "cosine to the last item"
+POPULARITY, COSINE = "popularity", "cosine to the last item"
+KNN_LAST, KNN_DECAYED = "ItemKNN, last item", "ItemKNN, decayed history"
 
 
 class Method(Protocol):
@@ -73,8 +74,8 @@ def baselines(train: Histories, counts: NDArray[np.int64], cosines: Mapping[str,
     """The rows to compare with, by name; `cosines` are those of PLMs."""
     similarity = item_similarity(train, len(counts))
     return {
-        "popularity": Popularity(counts),
+        POPULARITY: Popularity(counts),
         **cosines,
-        "ItemKNN, last item": ItemKnn(similarity, decay=0),
-        "ItemKNN, decayed history": ItemKnn(similarity),
+        KNN_LAST: ItemKnn(similarity, decay=0),
+        KNN_DECAYED: ItemKnn(similarity),
     }

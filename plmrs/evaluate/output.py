@@ -16,6 +16,7 @@ from plmrs.config import ResultOptions
 from plmrs.data.dataset import Dataset
 from plmrs.data.splits import HeldOut
 from plmrs.errors import UserError
+from plmrs.printable import printable
 from plmrs.report import Table, shown
 from plmrs.workspace import atomic_file
 
@@ -26,9 +27,12 @@ def output_paths(results: ResultOptions) -> list[Path]:
     """The files that `--output` names.
 
     Raises:
-        UserError: a file has no suffix that says what to write, also that of `--per-user`.
+        UserError: it names none, or a file has no suffix that says what to write or is a folder, also that of
+            `--per-user`.
     """
     paths = [Path(name.strip()) for name in (results.output or "").split(",") if name.strip()]
+    if results.output is not None and not paths:
+        raise UserError(f"--output {results.output} names no file.", "Name one, as in --output metrics.csv.")
     for path in paths:
         if path.suffix not in SUFFIXES:
             raise UserError(
@@ -36,6 +40,10 @@ def output_paths(results: ResultOptions) -> list[Path]:
             )
     if results.per_user is not None and Path(results.per_user).suffix != ".parquet":
         raise UserError(f"--per-user {results.per_user} is written as Parquet.", "Name a file that ends in .parquet.")
+    wanted = [*(("--output", path) for path in paths), ("--per-user", results.per_user), ("--report", results.report)]
+    for flag, named in wanted:
+        if named is not None and Path(named).is_dir():
+            raise UserError(f"{flag} {named} is a folder.", "Name a file in it.")
     return paths
 
 
@@ -103,13 +111,13 @@ def _texts(table: Table, bold: str, escape: Callable[[str], str]) -> list[list[s
 
 def _markdown(table: Table) -> str:
     def escape(text: str) -> str:
-        return text.replace("|", "\\|")
+        return printable(text).translate(MARKDOWN)
 
     kinds = ["---", *("---:" for _ in table.columns[1:])]
     rows = [[escape(column) for column in table.columns], kinds, *_texts(table, "**{}**", escape)]
-    notes = [f"- {note}" for note in table.notes]
+    notes = [f"- {escape(note)}" for note in table.notes]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([f"### {table.title}", "", *lines, *(["", *notes] if notes else []), ""])
+    return "\n".join([f"### {escape(table.title)}", "", *lines, *(["", *notes] if notes else []), ""])
 
 
 def _latex(table: Table) -> str:
@@ -117,19 +125,26 @@ def _latex(table: Table) -> str:
         " & ".join(row) + r" \\" for row in ([*map(_tex, table.columns)], *_texts(table, r"\textbf{{{}}}", _tex))
     ]
     begin = rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}"
-    lines = [f"% {table.title}", begin, r"\toprule", header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, *(f"% {note}" for note in table.notes), ""])
+    title, *notes = (f"% {printable(text)}" for text in (table.title, *table.notes))
+    lines = [title, begin, r"\toprule", header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, *notes, ""])
 
 
+MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\|`*<["})
+"""Characters that would end a cell, or be read as a mark or as HTML."""
 TEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
+        # In LaTeX's own encoding of fonts these three are other characters: > 200 would be printed ¿ 200.
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
         **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     }
 )
 
 
 def _tex(text: str) -> str:
-    return text.translate(TEX)
+    return printable(text).translate(TEX)

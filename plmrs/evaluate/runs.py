@@ -6,7 +6,7 @@ import torch
 
 from plmrs.data.dataset import Dataset
 from plmrs.errors import UserError
-from plmrs.evaluate.methods import COSINE, Method, cosine_method, model_method
+from plmrs.evaluate.methods import COSINE, KNN_DECAYED, KNN_LAST, POPULARITY, Method, cosine_method, model_method
 from plmrs.model.load import load_run
 from plmrs.model.run import Run
 from plmrs.report import Progress
@@ -21,11 +21,9 @@ def named(runs: Sequence[Run]) -> dict[str, Run]:
     """
     if len(runs) == 1:
         return {row_name(runs[0]): runs[0]}
-    names = [run.name for run in runs]
-    # Several checkpoints of one run may be compared too.
-    by_name = {run.name if names.count(run.name) == 1 else f"{run.name} {run.weights.name}": run for run in runs}
-    if len(by_name) < len(runs):
-        twice = next(name for name in names if names.count(name) > 1)
+    weights = [run.weights.resolve() for run in runs]
+    twice = next((run.name for run in runs if weights.count(run.weights.resolve()) > 1), None)
+    if twice is not None:
         raise UserError(f"Run {twice} is named twice.", "Name each run once.")
     first, *others = runs
     for other in others:
@@ -36,7 +34,17 @@ def named(runs: Sequence[Run]) -> dict[str, Run]:
                 f" ({' and '.join(f'{name} {fingerprint}' for name, fingerprint in facts)}).",
                 "Numbers of different data sets are not to be compared: evaluate each run by itself.",
             )
-    return by_name
+    return dict(zip(_row_names(runs), runs, strict=True))
+
+
+def _row_names(runs: Sequence[Run]) -> list[str]:
+    """The runs' names, made longer where two are alike: several checkpoints of one, or runs of several folders."""
+    names = [run.name for run in runs]
+    for longer in ([f"{run.name} {run.weights.name}" for run in runs], [str(run.weights) for run in runs]):
+        names = [name if names.count(name) == 1 else more for name, more in zip(names, longer, strict=True)]
+    # A run may be called as a row is that it is compared with.
+    others = {POPULARITY, KNN_LAST, KNN_DECAYED}
+    return [f"run {name}" if name in others or name.startswith(COSINE) else name for name in names]
 
 
 def row_name(run: Run) -> str:

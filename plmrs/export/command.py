@@ -69,6 +69,8 @@ def export(what: str | None, config: ExportConfig, progress: Progress) -> list[T
     named = config.device.devices or ()
     if len(named) > 1:
         raise UserError("export runs on one device.", f"Name one, as in --devices {named[0]}.")
+    if config.parts.output is not None and config.parts.output.name in {"", ".."}:
+        raise UserError(f"--output {config.parts.output} has no name of its own.", "Name a folder to be made.")
     model = load_model(what, config.workspace, config.device, progress)
     folder, kind = config.parts.output or model.run.folder / FOLDER, config.parts.vectors
     if folder.exists() and not (folder / MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):

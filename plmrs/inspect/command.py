@@ -66,7 +66,7 @@ def _all(workspace: Workspace, options: InspectOptions, progress: Progress) -> l
     for flag, kind in ASKED.items():
         if getattr(options, flag):
             raise UserError(f"--{flag} {kind}: which one?", f"Name it: `plmrs inspect NAME --{flag}`.")
-    return lists(workspace, progress)
+    return lists(workspace, progress, options.as_json)
 
 
 def _details(what: str, workspace: Workspace, options: InspectOptions, progress: Progress) -> list[Table]:
@@ -145,7 +145,7 @@ def _cache_paths(workspace: Workspace) -> Iterator[Path]:
 def _dataset_tables(dataset: Dataset, options: InspectOptions) -> list[Table]:
     _refuse(dataset.name, "a data set", options, OF_CACHES)
     sound = [check_files(dataset)] if options.verify else []
-    first, *others = dataset_tables(dataset, options.plot)
+    first, *others = dataset_tables(dataset, options.plot, options.as_json)
     return [replace(first, notes=[*first.notes, *sound]), *others]
 
 
@@ -164,7 +164,9 @@ def _cache_tables(cache: Cache, workspace: Workspace, options: InspectOptions, p
             vectors = vector_tables(cache)
         except UserError as error:
             notes.append(f"Vectors are not told: {error.message}")
-    near = neighbour_tables(cache, options.neighbours, workspace) if options.neighbours is not None else []
+    near: list[Table] = []
+    if options.neighbours is not None:
+        near = neighbour_tables(cache, options.neighbours, workspace, options.as_json)
     return [*cache_tables(cache, *notes), *vectors, *near]
 
 

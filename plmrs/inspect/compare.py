@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from plmrs.inspect.evaluated import own_interval, own_metrics
+from plmrs.inspect.evaluated import other_weights, own_interval, own_metrics
 from plmrs.model.run import Run
 from plmrs.report import Cell, Table
 
@@ -123,9 +123,11 @@ def _notes(runs: Sequence[Run], tested: Sequence[dict[str, Any] | None]) -> list
     other = sorted(key for key in keys if len({protocol.get(key) for protocol in protocols}) > 1)
     if other:
         notes.append(f"Test metrics were measured under different protocols: {', '.join(other)}.")
-    for run in runs:
+    for run, result in zip(runs, tested, strict=True):
+        if result is not None and (weights := other_weights(run, result)):
+            notes.append(f"{run.name} was measured with {weights}, not with {run.weights.name}.")
         if run.is_evaluated_otherwise:
             notes.append(f"{run.name} was evaluated by another version; run `plmrs evaluate {run.name}` again.")
-        elif run.test_metrics is None:
+        elif result is None:
             notes.append(f"{run.name} is not evaluated yet: `plmrs evaluate {run.name}`.")
     return notes

@@ -21,12 +21,13 @@ BARS = 12
 """Bars at most where they stand for ranges of one width."""
 
 
-def dataset_tables(dataset: Dataset, plot: bool) -> list[Table]:
+def dataset_tables(dataset: Dataset, plot: bool, whole: bool = False) -> list[Table]:
     """Counts, distributions, the split's parts and their times, and sample rows.
 
     Args:
         dataset: The data set.
         plot: Also draw the distributions, into its folder.
+        whole: Cut no id and no text of the sample rows.
     """
     split, tokens = split_of(dataset), list_tokens(dataset)
     parts = parts_of(split)
@@ -43,7 +44,7 @@ def dataset_tables(dataset: Dataset, plot: bool) -> list[Table]:
         _tokens(tokens),
         parts_table(dataset, split, parts),
         *([times_table(dataset, split, parts)] if dataset.manifest["has_times"] else []),
-        samples_table(dataset, split, parts),
+        samples_table(dataset, split, parts, whole),
     ]
 
 

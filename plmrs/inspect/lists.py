@@ -20,9 +20,9 @@ DATASET, PLM = 14, 17
 """Characters of a name where a row has many cells; the details of the thing give it whole."""
 
 
-def lists(workspace: Workspace, progress: Progress) -> list[Table]:
-    """What is prepared, cached and trained; a kind of which there is nothing has no table."""
-    tables = [_prepared(workspace, progress), _cached(workspace, progress), _trained(workspace, progress)]
+def lists(workspace: Workspace, progress: Progress, whole: bool = False) -> list[Table]:
+    """What is prepared, cached and trained; a kind of which there is nothing has no table. `whole`: no name is cut."""
+    tables = [_prepared(workspace, progress), _cached(workspace, progress, whole), _trained(workspace, progress)]
     found = [table for table in tables if table.rows]
     if not found:
         progress.say(f"Nothing is prepared below {workspace.root} nor trained below {workspace.runs} yet.")
@@ -59,12 +59,12 @@ def _prepared(workspace: Workspace, progress: Progress) -> Table:
     return Table("Prepared", columns, rows)
 
 
-def _cached(workspace: Workspace, progress: Progress) -> Table:
+def _cached(workspace: Workspace, progress: Progress, whole: bool) -> Table:
     folders = map(str, cache_folders(workspace))
     rows: list[list[Cell]] = [
         [
-            _cut(cache.dataset, DATASET),
-            _cut(cache.plm, PLM),
+            cache.dataset if whole else _cut(cache.dataset, DATASET),
+            cache.plm if whole else _cut(cache.plm, PLM),
             cache.boundary,
             cache.fingerprint,
             cache.n_items,

@@ -6,7 +6,7 @@ import numpy as np
 
 from plmrs.evaluate.tables import headline
 from plmrs.inspect.bars import sparkline
-from plmrs.inspect.evaluated import OLDER, WANTED, own_interval, own_metrics
+from plmrs.inspect.evaluated import OLDER, WANTED, other_weights, own_interval, own_metrics
 from plmrs.model.run import Run
 from plmrs.report import Cell, Table
 
@@ -80,7 +80,9 @@ def _metrics(run: Run) -> list[Table]:
 
 def _protocol(run: Run, result: dict[str, Any] | None) -> list[str]:
     if result is not None:
-        return [f"{key}: {value}" for key, value in result["protocol"].items()]
+        other = other_weights(run, result)
+        measured = [f"weights: {other}, not {run.weights.name}"] if other else []
+        return [*measured, *(f"{key}: {value}" for key, value in result["protocol"].items())]
     return [OLDER if run.is_evaluated_otherwise else "Not evaluated on the test targets yet."]
 
 

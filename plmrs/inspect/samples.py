@@ -16,25 +16,35 @@ LONGEST_ID, LONGEST_TEXT = 12, 36
 """Longer ids and texts are cut, so that a row fits a terminal's line."""
 
 
-def samples_table(dataset: Dataset, split: Split, parts: NDArray[np.uint8]) -> Table:
-    """The last items of the first users that are tested."""
+def samples_table(dataset: Dataset, split: Split, parts: NDArray[np.uint8], whole: bool = False) -> Table:
+    """The last items of the first users that are tested.
+
+    Args:
+        dataset: The data set.
+        split: Its split.
+        parts: The part of each interaction, as its place in `PARTS`. [interactions]
+        whole: Cut no id and no text.
+    """
     users = split.test.users[:USERS]
-    whole = dataset.histories.take(users)
-    rows, places = Histories(whole.items, np.maximum(whole.start, whole.stop - ITEMS), whole.stop).flat()
-    items = whole.items[places]
+    own = dataset.histories.take(users)
+    rows, places = Histories(own.items, np.maximum(own.start, own.stop - ITEMS), own.stop).flat()
+    items = own.items[places]
     user_ids, item_ids, texts = dataset.user_ids_of(users), dataset.item_ids_of(items), dataset.texts_of(items)
     has_times = bool(dataset.manifest["has_times"])
+
+    def cut(text: str, longest: int) -> str:
+        return text if whole else _cut(text, longest)
+
     cells: list[list[Cell]] = []
     for nth, place in enumerate(places.tolist()):
-        is_new = nth == 0 or rows[nth] != rows[nth - 1]
         when = [told(dataset, int(dataset.times[place]))] if has_times else []
         cells.append(
             [
-                _cut(user_ids[rows[nth]], LONGEST_ID) if is_new else "",
+                cut(user_ids[rows[nth]], LONGEST_ID),
                 PARTS[parts[place]],
                 *when,
-                _cut(item_ids[nth], LONGEST_ID),
-                _cut(texts[nth], LONGEST_TEXT),
+                cut(item_ids[nth], LONGEST_ID),
+                cut(texts[nth], LONGEST_TEXT),
             ]
         )
     columns = ["user", "part", *(["when"] if has_times else []), "item", "text"]

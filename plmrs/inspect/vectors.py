@@ -85,13 +85,14 @@ def vector_tables(cache: Cache) -> list[Table]:
     return [Table("Vectors", columns, rows, notes)]
 
 
-def neighbour_tables(cache: Cache, wanted: str, workspace: Workspace) -> list[Table]:
+def neighbour_tables(cache: Cache, wanted: str, workspace: Workspace, whole: bool = False) -> list[Table]:
     """The items whose vectors have the largest cosine to an item's, a table a pooling.
 
     Args:
         cache: A complete cache with pooled vectors.
         wanted: An item's id, or a piece of a text that no other item has.
         workspace: Where its data set lies.
+        whole: Cut no text.
 
     Raises:
         UserError: no item or several are meant, the data set is another by now, or the cache has no vector an item.
@@ -105,7 +106,7 @@ def neighbour_tables(cache: Cache, wanted: str, workspace: Workspace) -> list[Ta
     if dataset.texts_fingerprint != cache.manifest["texts_fingerprint"]:
         raise UserError(f"Data set {dataset.name} has other items than the cache {cache.place} was made of.")
     item = item_of(dataset, wanted)
-    return [_neighbours(cache, dataset, item, pooling) for pooling in cache.poolings]
+    return [_neighbours(cache, dataset, item, pooling, whole) for pooling in cache.poolings]
 
 
 def item_of(dataset: Dataset, wanted: str) -> int:
@@ -130,7 +131,7 @@ def item_of(dataset: Dataset, wanted: str) -> int:
     return found[0] + 1
 
 
-def _neighbours(cache: Cache, dataset: Dataset, item: int, pooling: str) -> Table:
+def _neighbours(cache: Cache, dataset: Dataset, item: int, pooling: str, whole: bool) -> Table:
     unit = unit_rows(to_float32(cache.read(pooling)))
     cosine = unit @ unit[item - 1]
     cosine[item - 1] = -np.inf
@@ -138,7 +139,7 @@ def _neighbours(cache: Cache, dataset: Dataset, item: int, pooling: str) -> Tabl
     rows = np.argsort(-cosine, kind="stable")[:n].astype(np.int32)
     ids, texts = dataset.item_ids_of(rows + 1), dataset.texts_of(rows + 1)
     cells: list[list[Cell]] = [
-        [place, float(cosine[row]), each, cut(text)]
+        [place, float(cosine[row]), each, text if whole else cut(text)]
         for place, row, each, text in zip(range(1, n + 1), rows.tolist(), ids, texts, strict=True)
     ]
     number = np.array([item], np.int32)

@@ -105,7 +105,8 @@ def _language_model(run: Run) -> list[str]:
         licence = "not known: its files are gone"
     kind, _, revision = identity.rpartition("@") if identity.startswith("hub:") else ("", "", identity)
     boundary = run.config.boundary.plm_last_n_unfreeze
-    use = {0: "frozen", -1: "all of it trained"}.get(boundary, f"its last {boundary} blocks trained")
+    named = {0: "frozen", 1: "its last block trained", -1: "all of it trained"}
+    use = named.get(boundary, f"its last {boundary} blocks trained")
     rows = [
         ("name", name),
         ("licence", licence),
@@ -143,7 +144,8 @@ def _metrics(run: Run) -> list[str]:
     if intervals:
         shown = [f"{name} {low:.4f} to {high:.4f}" for name, (low, high) in intervals.items()]
         parts.append(f"95 % intervals of {test['methods'][0]}: {', '.join(shown)}.")
-    parts.append("\n".join(f"- {key}: {value}" for key, value in test["protocol"].items()))
+    measured = {"weights": Path(test["weights"]).name} if "weights" in test else {}
+    parts.append("\n".join(f"- {key}: {value}" for key, value in {**measured, **test["protocol"]}.items()))
     return parts
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,12 +81,22 @@ def _asked(
         return model.histories([history], "--history"), pa.nulls(1, pa.string())
     if users is None:
         return model.users(None)
-    if len(users) == 1 and Path(users[0]).is_file():
+    if len(users) == 1 and _is_file(users[0]):
         return model.users(read_ids(Path(users[0])), f"--users {users[0]}")
     known = pc.is_in(pa.array(users), value_set=model.dataset.user_column).to_pylist()
     # A word that is an id as it stands is that one, commas included.
     ids = [[word] if there else word.split(",") for word, there in zip(users, known, strict=True)]
-    return model.users([part for parts in ids for part in parts if part], "--users")
+    named = [part for parts in ids for part in parts if part]
+    if not named:
+        raise UserError(f"--users {' '.join(users)} names no user.", "Give ids, or leave it out for all users.")
+    return model.users(named, "--users")
+
+
+def _is_file(word: str) -> bool:
+    # Ids with commas between may be longer than a file's name can be.
+    with suppress(OSError):
+        return Path(word).is_file()
+    return False
 
 
 def _write(

@@ -5,6 +5,7 @@ pooling and the tokens kept are those of the run, and a PLM that does not fit in
 """
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from plmrs.data.sources.columns import ITEMS, item_columns
 from plmrs.data.sources.files import column_names
 from plmrs.data.sources.raw import raw_file
 from plmrs.data.sources.table import read_items
-from plmrs.data.sources.texts import Wording
+from plmrs.data.sources.texts import Wording, tidy
 from plmrs.devices import resolve_devices
 from plmrs.errors import UserError
 from plmrs.model.inputs import ItemInputs, cached_states, token_ids
@@ -71,6 +72,19 @@ def read_new(path: Path, options: NewItemOptions, dataset: Dataset, progress: Pr
         if count:
             progress.warn(f"Left out of {file}: {counted(count, 'row')}, because {why}.")
     return items
+
+
+def table_of(texts: Mapping[str, str]) -> pa.Table:
+    """Columns item_id and text of new items, from ids to texts; white space as `read_new` leaves it.
+
+    Raises:
+        UserError: an id or a text is no text.
+    """
+    try:
+        ids, words = pa.array(list(texts), pa.string()), pa.array(list(texts.values()), pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        raise UserError("items: ids and texts are text.", "Give them as strings.") from None
+    return pa.table({"item_id": ids, "text": tidy(words)})
 
 
 def new_vectors(

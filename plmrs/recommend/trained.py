@@ -22,7 +22,7 @@ from plmrs.model.load import load_run
 from plmrs.model.recommender import Recommender
 from plmrs.model.run import Run, open_run
 from plmrs.recommend.catalogue import Catalogue, catalogue_of
-from plmrs.recommend.new_items import new_vectors, read_new
+from plmrs.recommend.new_items import new_vectors, read_new, table_of
 from plmrs.recommend.rank import Best, Task, best_items
 from plmrs.report import Advance, Progress, Silent
 
@@ -109,17 +109,17 @@ class TrainedModel:
             columns: item_column, text_fields and text_template, as the command line has them.
 
         Raises:
-            UserError: an id is there already, the model reads no texts, or its PLM is gone or has changed.
+            UserError: an id is there already or is no text, the model reads none, or its PLM is gone or has changed.
         """
         progress = progress or Silent()
-        if isinstance(items, Mapping):
-            table = pa.table({"item_id": pa.array(list(items), pa.string()), "text": list(items.values())})
-        else:
-            table = read_new(Path(items), NewItemOptions(**columns), self.dataset, progress)
+        own = NewItemOptions(**columns)
+        table = table_of(items) if isinstance(items, Mapping) else read_new(Path(items), own, self.dataset, progress)
         self.add_table(table, progress)
 
     def add_table(self, table: pa.Table, progress: Progress) -> None:
         """As `add_items`, from a table with the columns item_id and text."""
+        if not table.num_rows:
+            return
         ids, texts = (table.column(name).combine_chunks() for name in ("item_id", "text"))
         vectors = new_vectors(self.run, self.model, self._cache, self.items, ids, texts, progress)
         self.items = self.items.with_new(self.model, ids, texts, vectors.to(self.items.vectors.device))
@@ -145,12 +145,14 @@ class TrainedModel:
             memory: Bytes of what is scored at once.
             advance: Is told how many users are done.
         """
+        if k < 1:
+            raise ValueError(f"k is {k}: it is the number of items a user, at least 1")
         allowed = allowed_items(candidates, self.dataset, self.items.ids)
         out = None if allowed is None else torch.from_numpy(~allowed)
         found: list[Best] = []
         rows = 0
         vectors, own = self.items.vectors, self.items.candidates
-        task = Task(self.encoder, vectors, own, histories, k, mask_seen, out, memory)
+        task = Task(self.encoder, vectors, own, histories, min(k, len(self.items)), mask_seen, out, memory)
         for best in best_items(task, self._devices):
             found.append(best)
             rows += best.rows.size

@@ -94,6 +94,7 @@ def test_the_run_s_card_has_the_metrics(workspace):
     value = found(workspace)["groups"][0]["metrics"]["SASRec text"]["NDCG@7"]
     assert f"{value:.4f}" in card.read_text()
     assert "ties: against the model" in card.read_text()
+    assert "- weights: model.safetensors" in card.read_text()
 
 
 @pytest.mark.parametrize(("masked", "users", "columns"), [(True, 7, 64), (False, 256, 1024)])
@@ -222,11 +223,44 @@ def test_several_runs_are_one_table_with_the_significance_of_their_difference(wo
     assert difference[0] == "id - text"
     assert difference[1] == pytest.approx(own[0] - own[1])
     assert parquet.read_table(per_user).column("run").to_pylist() == ["id"] * 40 + ["text"] * 40
-    with pytest.raises(UserError, match="named twice"):
-        evaluate(["id", "id"], configured(workspace), Silent())
+    with pytest.raises(UserError, match="Run id is named twice"):
+        evaluate(["id", str(workspace.runs / "id")], configured(workspace), Silent())
     checkpoints = [str(workspace.runs / "id" / "checkpoints" / name) for name in ("best.ckpt", "last.ckpt")]
     tables = evaluate(checkpoints, configured(workspace), Silent())
     assert [row[0] for row in tables[0].rows][:2] == ["id best.ckpt", "id last.ckpt"]
+
+
+def test_a_run_called_as_a_row_to_compare_with_or_as_another_run_keeps_its_own_numbers(workspace, tmp_path):
+    evaluate("text", configured(workspace, topk_list="600"), Silent())
+    own = [found(workspace)["groups"][0]["metrics"][row] for row in ("SASRec text", "popularity")]
+    assert own[0] != own[1]
+    shutil.copytree(workspace.runs / "text", workspace.runs / "popularity")
+    shutil.copytree(workspace.runs / "text", tmp_path / "other" / "text")
+    elsewhere = str(tmp_path / "other" / "text")
+    options = {"topk_list": "600", "output": str(tmp_path / "all.json")}
+    tables = evaluate(["text", "popularity", elsewhere], configured(workspace, **options), Silent())
+    rows = [str(row[0]) for row in tables[0].rows]
+    # Names and weights' names of two are the same, so that only the whole path tells them apart.
+    assert rows[:3] == [str(workspace.runs / "text" / "model.safetensors"), "run popularity", rows[2]]
+    assert rows[2] == f"{elsewhere}/model.safetensors"
+    assert rows[3] == "popularity"
+    metrics = json.loads((tmp_path / "all.json").read_text())["groups"][0]["metrics"]
+    assert [metrics[row] for row in rows[:4]] == [own[0]] * 3 + [own[1]]
+    assert found(workspace, "popularity")["groups"][0]["metrics"]["SASRec text"] == own[0]
+    shutil.rmtree(workspace.runs / "popularity")
+
+
+def test_a_cut_off_beyond_all_items_counts_every_target(workspace):
+    evaluate("text", configured(workspace, topk_list=f"600 {10**12}"), Silent())
+    result = found(workspace)
+    everyone, lists = result["groups"][0], result["lists"]["SASRec text"]
+    assert everyone["metrics"]["SASRec text"][f"HR@{10**12}"] == 1.0
+    assert everyone["intervals"]["SASRec text"][f"HR@{10**12}"] == [1.0, 1.0]
+    for name in ("NDCG", "MRR"):
+        for part in ("metrics", "intervals"):
+            own = everyone[part]["SASRec text"]
+            assert own[f"{name}@{10**12}"] == pytest.approx(own[f"{name}@600"], rel=1e-12)
+    assert lists[f"coverage@{10**12}"] == 1.0
 
 
 def test_runs_of_different_data_sets_are_not_compared(workspace, small_dataset, tmp_path):

@@ -49,6 +49,16 @@ def test_every_user_is_in_one_group_of_each_kind():
     }
 
 
+def test_a_source_s_own_category_other_stays_apart_from_the_rest():
+    names = ["other", *"abcdefg", "a"]
+    users = held_out([1] * 10, [1, 1, *range(2, 10)])
+    found = groups_of(users, np.ones(9, int), SimpleNamespace(categories=lambda: names))
+    by = {group.name: group.rows.tolist() for group in found if group.by == "category"}
+    assert by["other"] == [0, 1]
+    assert by["all others"] == [7, 8]
+    assert len(by) == 7
+
+
 def test_empty_groups_and_missing_categories_are_left_out():
     found = groups_of(held_out([3, 4], [1, 1]), np.array([7]), SimpleNamespace(categories=lambda: None))
     assert [(group.by, group.name) for group in found] == [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from plmrs.evaluate import intervals as module
 from plmrs.evaluate.intervals import intervals
 from plmrs.model.metrics import metrics
 
@@ -25,6 +26,15 @@ def test_they_do_not_depend_on_the_order_of_users_and_are_the_same_each_time():
     found = intervals(ranks, [10], 500)
     assert intervals(ranks[::-1].copy(), [10], 500) == found
     assert intervals(np.minimum(ranks, 11), [10], 500) == found
+
+
+def test_they_are_the_same_however_many_are_drawn_at_once(monkeypatch):
+    ranks = np.random.default_rng(1).integers(1, 60, 500)
+    found = intervals(ranks, [5, 10**9], 300)
+    monkeypatch.setattr(module, "AT_ONCE", 1000)
+    for name, ends in intervals(ranks, [5, 10**9], 300).items():
+        assert ends == pytest.approx(found[name], rel=1e-12)
+    assert found["MRR@1000000000"][0] < (1 / ranks).mean() < found["MRR@1000000000"][1]
 
 
 def test_all_alike_leaves_no_doubt():

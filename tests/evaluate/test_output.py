@@ -59,6 +59,32 @@ def test_markdown_and_latex_mark_the_best_and_escape_what_they_read_otherwise(tm
     assert not list(tmp_path.glob("*.partial*"))
 
 
+def test_what_a_text_may_hold_is_printed_as_it_is(tmp_path: Path):
+    odd = Table("A\nB", ["> 200", "<b>a*b*</b>\nc"], [["a\\|b `c` [d](e)", "< 0.0001"]], ["n\no"])
+    write_output(tmp_path / "a.md", CONTENT, [odd])
+    assert (tmp_path / "a.md").read_text().splitlines()[2:5] == [
+        r"| > 200 | \<b>a\*b\*\</b>\\nc |",
+        "| --- | ---: |",
+        r"| a\\\|b \`c\` \[d](e) | \< 0.0001 |",
+    ]
+    write_output(tmp_path / "a.tex", CONTENT, [odd])
+    lines = (tmp_path / "a.tex").read_text().splitlines()
+    # As they stand OT1, which is what LaTeX sets in unless told otherwise, prints these as ¡, ¿ and a dash.
+    assert lines[4].startswith(r"\textgreater{} 200 & \textless{}b\textgreater{}")
+    assert r"a\textbackslash{}\textbar{}b" in lines[6]
+    assert lines[6].endswith(r" & \textless{} 0.0001 \\")
+    assert lines[1] == r"% A\nB"
+
+
+def test_a_folder_or_no_name_is_refused_before_anything_is_ranked(tmp_path: Path):
+    for option, name in (("output", "a.csv"), ("per_user", "a.parquet"), ("report", "a.html")):
+        (tmp_path / name).mkdir()
+        with pytest.raises(UserError, match=rf"--{option.replace('_', '-')} .*{name} is a folder"):
+            output_paths(ResultOptions(**{option: str(tmp_path / name)}))
+    with pytest.raises(UserError, match="--output , names no file"):
+        output_paths(ResultOptions(output=","))
+
+
 def test_suffixes_are_checked_before_anything_is_ranked():
     assert output_paths(ResultOptions(output="a b.json, c.tex")) == [Path("a b.json"), Path("c.tex")]
     assert output_paths(ResultOptions()) == []

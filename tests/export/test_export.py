@@ -118,6 +118,15 @@ def test_a_folder_of_something_else_is_left_alone(workspace, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_folder_without_a_name_is_refused(workspace, tmp_path, monkeypatch, place):
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    with pytest.raises(UserError, match="has no name of its own"):
+        exported(workspace, "dot", output=place)
+    assert [path.name for path in tmp_path.iterdir()] == ["below"]
+
+
 def test_several_devices_are_refused(workspace):
     with pytest.raises(UserError, match="export runs on one device"):
         exported(workspace, "dot", devices="0 1")

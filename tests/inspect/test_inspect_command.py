@@ -172,7 +172,7 @@ def test_a_damaged_manifest_is_one_line(places, tmp_path):
         inspect(["cut"], InspectConfig.from_flat({"root": tmp_path / "data", "runs": tmp_path / "runs"}), Silent())
 
 
-def test_json_is_all_that_standard_output_gets(places, capsys):
+def test_json_is_all_that_standard_output_gets(places, tiny_opt, capsys):
     where = ["--root", str(places["root"]), "--runs", str(places["runs"])]
     assert main(["inspect", "--json", "--sort", "data set", *where]) == 0
     found = {table["title"]: table for table in json.loads(capsys.readouterr().out)["tables"]}
@@ -183,6 +183,8 @@ def test_json_is_all_that_standard_output_gets(places, capsys):
     *_, near, _, _ = json.loads(captured.out)["tables"]
     assert near["title"].startswith("Nearest to 07")
     assert isinstance(near["rows"][0][1], float)
+    # On the screen a name of a folder stands without those around it.
+    assert found["Cached"]["rows"][0][1] == str(tiny_opt)
     assert "Verifying" in captured.err
     assert main(["inspect", "--json", "--root", "/nowhere", "--runs", "/nowhere"]) == 0
     captured = capsys.readouterr()

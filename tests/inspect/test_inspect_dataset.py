@@ -182,14 +182,34 @@ def test_samples_show_the_last_items_of_tested_users(write: Write, workspace: Wo
     assert table.columns == ["user", "part", "when", "item", "text"]
     assert [list(row) for row in table.rows] == [
         ["ann", "train", "30", "i1", "one"],
-        ["", "val", "40", "i1", "one"],
-        ["", "test", "50", "i3", "x" * 35 + "…"],
+        ["ann", "val", "40", "i1", "one"],
+        ["ann", "test", "50", "i3", "x" * 35 + "…"],
         ["bob", "train", "5", "i2", "two lines"],
-        ["", "val", "15", "i3", "x" * 35 + "…"],
-        ["", "test", "25", "i4", "four"],
+        ["bob", "val", "15", "i3", "x" * 35 + "…"],
+        ["bob", "test", "25", "i4", "four"],
         ["cat", "train", "22", "i1", "one"],
-        ["", "val", "32", "i5", "five"],
-        ["", "test", "35", "i2", "two lines"],
+        ["cat", "val", "32", "i5", "five"],
+        ["cat", "test", "35", "i2", "two lines"],
+    ]
+
+
+def test_sorted_samples_keep_their_users(write: Write, workspace: Workspace) -> None:
+    write(HAND, 6)
+    found = [list(row) for row in tables(workspace, sort="when")["Samples"].rows]
+    assert [row[:3] for row in found][:3] == [["bob", "val", "15"], ["cat", "train", "22"], ["bob", "test", "25"]]
+    assert sorted(found) == sorted(list(row) for row in tables(workspace)["Samples"].rows)
+
+
+def test_json_has_samples_whole(write: Write, workspace: Workspace) -> None:
+    long = {"a user with a long id": HAND["bob"], "ann": HAND["ann"]}
+    write(long, 6, ["one", "two\n\tlines", "x" * 100, "four", "five", "six"])
+    assert [list(row) for row in tables(workspace, as_json=True)["Samples"].rows] == [
+        ["a user with a long id", "train", "5", "i2", "two\n\tlines"],
+        ["a user with a long id", "val", "15", "i3", "x" * 100],
+        ["a user with a long id", "test", "25", "i4", "four"],
+        ["ann", "train", "30", "i1", "one"],
+        ["ann", "val", "40", "i1", "one"],
+        ["ann", "test", "50", "i3", "x" * 100],
     ]
 
 
@@ -202,7 +222,7 @@ def test_samples_of_users_that_are_not_the_first(write: Write, workspace: Worksp
     tested = split_of(dataset).test.users.tolist()
     assert tested != [0, 1, 2]
     table = tables(workspace)["Samples"]
-    assert [row[0] for row in table.rows if row[0]] == [f"u{user}" for user in tested]
+    assert list(dict.fromkeys(row[0] for row in table.rows)) == [f"u{user}" for user in tested]
     assert [row[3] for row in table.rows if row[1] == "test"] == [f"i{3 + user}" for user in tested]
 
 

@@ -139,6 +139,15 @@ def test_a_list_has_the_models_own_metric(make: Make, details: Any) -> None:
     assert details()["Trained"].rows[0][4:7] == ["2 of 3", 0.3, 0.25]
 
 
+def test_metrics_of_another_checkpoint_are_told(make: Make, details: Any, workspace: Workspace) -> None:
+    for name, weights in (("a", "model.safetensors"), ("b", "checkpoints/last.ckpt")):
+        make(name, tested=result(weights=f"/moved/{name}/{weights}"))
+        (workspace.run(name) / "model.safetensors").touch()
+    assert details("a")["Metrics"].notes[0] == "candidates: all 30 items"
+    assert details("b")["Metrics"].notes[0] == "weights: last.ckpt, not model.safetensors"
+    assert details("a", "b")["Metrics"].notes == ["b was measured with last.ckpt, not with model.safetensors."]
+
+
 def test_what_differs_between_two_runs(make: Make, details: Any) -> None:
     other = result()
     other["groups"][0]["metrics"]["SASRec text"] = {"HR@10": 0.4, "NDCG@10": 0.5}

@@ -88,6 +88,22 @@ def test_their_text_is_worded_as_that_of_the_data_set(trained: Trained, tmp_path
     assert read_new(path, NewItemOptions(), dataset, Silent()).column("text").to_pylist() == ["guessed"]
 
 
+def test_texts_from_python_are_tidied_as_those_of_a_table(trained: Trained, tmp_path):
+    model = trained("pooled-fewer", "fewer")
+    (tmp_path / "new.csv").write_text('item_id,title\n1,"\tA  title\n of two lines "\n')
+    model.add_items(tmp_path / "new.csv")
+    model.add_items({"2": "\tA  title\n of two lines ", "3": None})
+    assert model.items.texts.to_pylist()[-3:] == ["A title of two lines", "A title of two lines", ""]
+    # Of one run each, so that they were batched otherwise.
+    np.testing.assert_allclose(model.items.vectors[-2], model.items.vectors[-3], rtol=1e-3, atol=1e-4)
+    count = len(model.items)
+    model.add_items({})
+    assert len(model.items) == count
+    for wrong in ({4: "a title"}, {"4": 5}):
+        with pytest.raises(UserError, match="ids and texts are text"):
+            model.add_items(wrong)
+
+
 def test_a_model_of_ids_alone_refuses_them(trained: Trained):
     with pytest.raises(UserError, match="knows items by their ids alone") as error:
         trained("id", input_type="id").add_items({"new": "a title"})

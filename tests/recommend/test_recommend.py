@@ -187,6 +187,19 @@ def test_users_are_words_commas_or_a_file(workspace, model, tmp_path, given):
     assert [row[0] for row in table.rows] == wanted
 
 
+def test_a_word_of_many_ids_is_no_file_s_name(workspace, model, whole):
+    wanted = [user_id(4 * user + 1) for user in range(75)]
+    assert len(",".join(wanted)) > 255
+    (table,) = run(workspace, users=(",".join(wanted),), topk=1)
+    assert [row[0] for row in table.rows] == wanted[:20]
+
+
+def test_more_items_than_there_are_is_all_that_are_left(workspace, model):
+    everything = model.recommend(users=user_id(5), k=10**12)
+    assert len(everything) == ITEMS - len(histories(model)[user_id(5)])
+    assert everything.item.tolist() == model.recommend(users=user_id(5), k=ITEMS).item.tolist()
+
+
 def test_candidates_are_what_is_recommended_from(workspace, model, tmp_path):
     some = [IDS[3], IDS[50], IDS[-1]]
     path = tmp_path / "some.txt"
@@ -228,6 +241,7 @@ def test_three_lines_of_python(workspace, model, whole, monkeypatch):
         ({"history": ["5"]}, "--history: there is no item '5'.", "Did you mean 0005?"),
         ({"history": ["0000", "é 2", "q"]}, "no item 'é 2', and 1 more id is not there either.", "Did you mean é2"),
         ({"users": ["0004"]}, "--users: there is no user '0004'.", "Did you mean 00004?"),
+        ({"users": [",", ""]}, "--users ,  names no user.", "leave it out for all users"),
         ({"users": ["a"], "history": ["0000"]}, "--users and --history are both given", "one of them"),
         ({"output": "out.txt"}, "--output out.txt: its ending says no format", ".parquet, .csv, .jsonl"),
         ({"candidates": "interacte"}, "--candidates interacte: there is no such file", "Did you mean interacted?"),
@@ -261,6 +275,9 @@ def test_histories_are_checked(model):
         model.recommend(histories=[[7]])
     with pytest.raises(ValueError, match="a list of histories"):
         model.recommend(histories=[IDS[0]])
+    for k in (0, -1):
+        with pytest.raises(ValueError, match="at least 1"):
+            model.recommend(users=user_id(0), k=k)
     with pytest.raises(ValueError, match="not both"):
         model.recommend(users=[user_id(0)], histories=[[IDS[0]]])
 

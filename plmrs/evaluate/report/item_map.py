@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plmrs.data.dataset import Dataset
+from plmrs.evaluate.groups import name_of_rest
 
 POINTS = 3_000
 """Items on the map at most."""
@@ -93,7 +94,7 @@ def _by_category(categories: Sequence[str | None], rows: NDArray[np.int64]) -> d
     largest = np.argsort(-np.bincount(code), kind="stable")[:CATEGORIES]
     group = np.full(len(names), len(largest))
     group[largest] = np.arange(len(largest))
-    rest = ["other"] if len(names) > len(largest) else []
+    rest = [name_of_rest(names)] if len(names) > len(largest) else []
     return {"by": "category", "groups": [*names[largest].tolist(), *rest], "of": group[code[rows]].tolist()}
 
 

@@ -186,7 +186,5 @@ def _map(content: Mapping[str, Any], colours: Mapping[str, Any]) -> "Figure":
     axes.set_xlabel(f"first direction, {shares[0]} of the spread")
     axes.set_ylabel(f"second, {shares[1]}")
     axes.set(xticks=[], yticks=[])
-    axes.legend(
-        loc="center left", bbox_to_anchor=(1, 0.5), fontsize=11, frameon=False, markerscale=3, handletextpad=0.2
-    )
+    legend(axes, loc="center left", bbox_to_anchor=(1, 0.5), borderaxespad=None, markerscale=3, handletextpad=0.2)
     return figure

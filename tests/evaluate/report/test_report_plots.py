@@ -56,6 +56,16 @@ def test_marks_of_groups_stand_at_the_metric(shown: Any, figures: dict[str, Figu
     assert labels == [f"{group['group']}\n{group['users']:,} users" for group in groups]
 
 
+def test_a_category_may_be_called_anything(shown: Any, tmp_path: Path) -> None:
+    colours = [
+        {**each, "groups": [f"${number}_$" for number, _ in enumerate(each["groups"])]}
+        for each in shown.content["map"]["colours"]
+    ]
+    changed = {"groups": shown.content["groups"][:1], "map": {**shown.content["map"], "colours": colours}}
+    paths = write_plots(tmp_path, {**shown.content, **changed}, "HR@10")
+    assert [path.name for path in paths][-2:] == ["items_by_category.png", "items_by_popularity.png"]
+
+
 def test_every_item_is_a_point(shown: Any, figures: dict[str, Figure]) -> None:
     (axes,) = figures["items_by_popularity"].axes
     points = np.concatenate([np.asarray(some.get_offsets()) for some in axes.collections])
