@@ -16,9 +16,11 @@ class Batch(NamedTuple):
             ranks a target among.
         negatives: Items drawn by chance: for each position [B, L, n], or for the batch [n]; int64. None without.
         texts: The texts of `items`, for the PLM's live blocks; None where there are none.
+        step_targets: Targets of all this process's batches that make a step together. [] int64
     """
 
     windows: Tensor
     items: Tensor | None = None
     negatives: Tensor | None = None
     texts: Texts | None = None
+    step_targets: Tensor | None = None

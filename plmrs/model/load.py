@@ -25,18 +25,19 @@ from plmrs.report import Silent
 from plmrs.workspace import Workspace
 
 
-def new_recommender(config: TrainConfig, dataset: Dataset, source: PlmSource | None) -> Recommender:
+def new_recommender(config: TrainConfig, dataset: Dataset, source: PlmSource | None, processes: int = 1) -> Recommender:
     """An untrained recommender for a data set, its PLM as the checkpoint has it, its whitening not yet fitted.
 
     Args:
         config: Model, loss, prompt.
         dataset: Whose items.
         source: The PLM; None for input type id.
+        processes: Those that train it.
     """
     counts = torch.from_numpy(training_counts(split_of(dataset).train, dataset.n_items))
     loss, pooling = resolved_loss(config), config.cached.pooling_method
     if loss.negatives and loss.gather_negatives:  # Each process draws as many, and all are ranked together.
-        loss = loss.model_copy(update={"negatives": loss.negatives * len(config.device.devices or (0,))})
+        loss = loss.model_copy(update={"negatives": loss.negatives * processes})
     if source is None:
         return Recommender(config.model, counts, loss=loss)
     if not source.use.live:

@@ -98,7 +98,7 @@ def train(config: TrainConfig, progress: Progress) -> list[Table]:
             "Name fewer --devices.",
         )
     torch.manual_seed(config.trainer.seed)
-    model = new_recommender(config, dataset, source)
+    model = new_recommender(config, dataset, source, n)
     if config.trainer.dry_run:
         return [plan(config, model, dataset, split, source, n)]
     # A run that was ended before its first epoch was is begun again.

@@ -108,13 +108,14 @@ class Batches:
     Attributes:
         windows: All windows of the epoch.
         order: This process's windows, in the order it reads them. [windows / processes]
-        batch_size: Windows a step.
+        batch_size: Windows a batch.
         length: Positions with a target, L.
         sampling: What the loss needs besides.
         epoch: The epoch, from 0.
         rank: The process.
-        ahead: Threads that make batches ahead of the step.
-        first: The step it begins with, where an epoch goes on.
+        ahead: Threads that make batches ahead of the one that is trained on.
+        first: The batch it begins with, where an epoch goes on.
+        accumulate: Batches that make a step together.
     """
 
     windows: Histories
@@ -126,6 +127,7 @@ class Batches:
     rank: int
     ahead: int = 0
     first: int = 0
+    accumulate: int = 1
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.batch_size)
@@ -136,30 +138,51 @@ class Batches:
             return
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(self.ahead) as threads:
-            for step in range(self.first, len(self)):
-                waiting.append(threads.submit(self.batch, step))
+            for index in range(self.first, len(self)):
+                waiting.append(threads.submit(self.batch, index))
                 if len(waiting) > self.ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, from 0."""
-        first = step * self.batch_size
-        chosen = self.windows.take(self.order[first : first + self.batch_size])
-        return self.sampling.batch(chosen, self.length, (self.epoch, self.rank, step))
+    def batch(self, index: int) -> Batch:
+        """The batch of a number, from 0."""
+        made = self.sampling.batch(self._windows(index, index + 1), self.length, (self.epoch, self.rank, index))
+        first = index - index % self.accumulate
+        targets = (self._windows(first, first + self.accumulate).lengths - 1).sum()
+        return made._replace(step_targets=torch.tensor(targets))
+
+    def _windows(self, first: int, stop: int) -> Histories:
+        """The windows of batches first…stop-1."""
+        return self.windows.take(self.order[first * self.batch_size : stop * self.batch_size])
 
 
 def epoch_batches(
-    sampling: Sampling, model: ModelOptions, trainer: TrainerOptions, epoch: int, rank: int = 0, processes: int = 1
+    sampling: Sampling,
+    model: ModelOptions,
+    trainer: TrainerOptions,
+    epoch: int,
+    rank: int = 0,
+    processes: int = 1,
+    accumulate: int = 1,
 ) -> Batches:
-    """The batches of process `rank` in epoch `epoch` (from 0)."""
+    """The batches of process `rank` in epoch `epoch` (from 0), of which `accumulate` make a step."""
     rng = np.random.default_rng([trainer.seed, epoch])
     windows = training_windows(sampling.train, model.sasrec_seq_len, trainer.windows, rng)
     order = rng.permutation(len(windows))
     share = -(-len(order) // processes)
     order = np.resize(order, share * processes)[rank::processes]
-    return Batches(windows, order, trainer.batch_size, model.sasrec_seq_len, sampling, epoch, rank, trainer.num_workers)
+    return Batches(
+        windows,
+        order,
+        trainer.batch_size,
+        model.sasrec_seq_len,
+        sampling,
+        epoch,
+        rank,
+        trainer.num_workers,
+        accumulate=accumulate,
+    )
 
 
 def user_chunks(users: int, at_once: int, rank: int = 0, processes: int = 1) -> list[slice]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from plmrs.config import TrainConfig
@@ -48,9 +49,14 @@ class TrainingModule(pl.LightningModule):
 
     def train_dataloader(self) -> Batches:
         """The next epoch's batches, or those that are left of it; the trainer asks anew each epoch."""
-        model, trainer = self.config.model, self.config.trainer
         batches = epoch_batches(
-            self.sampling, model, trainer, self.current_epoch, self.global_rank, self.trainer.world_size
+            self.sampling,
+            self.config.model,
+            self.config.trainer,
+            self.current_epoch,
+            self.global_rank,
+            self.trainer.world_size,
+            self.config.optimiser.accumulate,
         )
         if self.begun is not None and self.begun["epoch"] == self.current_epoch:
             return replace(batches, first=int(self.begun["steps"]))
@@ -67,6 +73,9 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on with the sums of an epoch that was begun before; the trainer does not start such an epoch anew."""
+        if isinstance(self.trainer.model, DistributedDataParallel):
+            # Else each step would send all items' vectors to every process, which are the same from the start on.
+            self.trainer.model.broadcast_buffers = False
         begun = self.begun if self.begun is not None and self.global_rank == 0 else {"targets": 0, "loss": 0}
         self.targets = torch.tensor(begun["targets"], dtype=torch.float64, device=self.device)
         self.total_loss = torch.tensor(begun["loss"], dtype=torch.float64, device=self.device)
@@ -93,8 +102,11 @@ class TrainingModule(pl.LightningModule):
         positions = (batch.windows[:, 1:] > 0).sum()
         self.targets += positions
         self.total_loss += loss.detach() * positions
-        # Processes' gradients are averaged as if each had the same number of targets; this makes it so.
-        return loss * (positions * self.trainer.world_size / self._sum(positions.clone()))
+        assert batch.step_targets is not None
+        # The gradients of a step's batches, in all processes, are averaged as if each had the same number of targets,
+        # and as if the last step of an epoch had as many batches as any other; this makes it so.
+        averaged = self.trainer.world_size * self.config.optimiser.accumulate
+        return loss * (positions * averaged / self._sum(batch.step_targets.clone()))
 
     def on_validation_epoch_start(self) -> None:
         """Start from no ranks, and compute the item vectors once."""
@@ -133,8 +145,11 @@ class TrainingModule(pl.LightningModule):
         """AdamW over what trains, with its schedule."""
         options = self.config.optimiser
         optimiser = torch.optim.AdamW(parameter_groups(self.recommender, options))
-        steps = schedule(optimiser, options, self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": steps, "interval": "step"}}
+        # Not the trainer's estimate: for that it makes an epoch's batches and keeps them, though under a sharding
+        # strategy the checkpoint has not told yet how many of them are done.
+        steps = math.ceil(len(self.train_dataloader()) / options.accumulate) * self.config.trainer.max_epochs
+        rates = schedule(optimiser, options, steps)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def note_begun(self, steps: int) -> None:
         """Have the next checkpoint say that so many batches of the epoch are done; every process calls it."""

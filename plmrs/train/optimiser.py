@@ -44,7 +44,7 @@ def _rate(recommender: Recommender, name: str, options: OptimiserOptions) -> flo
     return float(options.plm_lr * options.plm_lr_layer_decay ** (plm.plm.n_blocks - 1 - block))
 
 
-def schedule(optimiser: torch.optim.Optimizer, options: OptimiserOptions, steps: float) -> LambdaLR:
+def schedule(optimiser: torch.optim.Optimizer, options: OptimiserOptions, steps: int) -> LambdaLR:
     """The rates over `steps` steps: up from 0 within `warmup_steps`, then as they are, or down to 0 at the end."""
 
     def factor(step: int) -> float:
@@ -52,7 +52,7 @@ def schedule(optimiser: torch.optim.Optimizer, options: OptimiserOptions, steps:
             return (step + 1) / options.warmup_steps
         if options.lr_schedule == "constant":
             return 1.0
-        done = min(1.0, (step - options.warmup_steps) / max(1.0, steps - options.warmup_steps))
+        done = min(1.0, (step - options.warmup_steps) / max(1, steps - options.warmup_steps))
         return 1 - done if options.lr_schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
 
     return LambdaLR(optimiser, factor)

@@ -180,7 +180,8 @@ def test_a_batch_without_padding_builds_no_mask(folder_of: Any, family: str, mon
     decoder = FAMILIES[family]["family"] not in {"bert", "roberta", "t5"}
     # T5's bias by distance, and a window that is shorter than the text, need one in any case.
     masked = FAMILIES[family]["family"] == "t5" or "window" in family
-    assert seen == [(masked, decoder and not masked)]
+    # An older T5 multiplies matrices itself.
+    assert seen == ([(masked, decoder and not masked)] if piece.model._supports_sdpa else [])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])

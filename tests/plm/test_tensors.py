@@ -43,6 +43,7 @@ def load(file: Path) -> dict[str, torch.Tensor]:
 
 def save(content: dict[str, torch.Tensor], file: Path) -> None:
     if file.suffix == ".safetensors":
+        file.unlink(missing_ok=True)  # What was read from it may still be mapped; older versions write into that.
         save_file(content, file, {"format": "pt"})
     else:
         torch.save(content, file)

@@ -1,12 +1,14 @@
 """Every strategy trains what ddp trains: two processes on the CPU, the same curve, the same weights."""
 
-import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from compared import assert_same_weights, curve
 from safetensors.torch import load_file
 from tiny import TINY
+from torch import multiprocessing
 
 from plmrs.config import EvaluateConfig, TrainConfig, TrainerOptions
 from plmrs.devices import Devices
@@ -15,6 +17,7 @@ from plmrs.evaluate.command import evaluate
 from plmrs.model.run import open_run
 from plmrs.report import Silent
 from plmrs.train.command import train
+from plmrs.train.module import TrainingModule
 from plmrs.train.strategies import check_strategy
 from plmrs.workspace import Workspace
 
@@ -41,18 +44,6 @@ TUNED = {
 }
 
 
-def curve(folder: Path, column: str = "loss") -> list[float]:
-    with (folder / "metrics.csv").open() as file:
-        return [float(row[column]) for row in csv.DictReader(file)]
-
-
-def same_weights(one: Path, other: Path) -> None:
-    mine, theirs = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
-    assert mine.keys() == theirs.keys()
-    for name, tensor in mine.items():
-        assert torch.allclose(tensor, theirs[name], rtol=1e-3, atol=1e-4), name
-
-
 @pytest.mark.parametrize("strategy", ["fsdp", pytest.param("deepspeed_stage_3", marks=pytest.mark.slow)])
 def test_shards_train_what_one_process_trains_with_twice_the_batch(place, strategy, start, finish):
     """Without dropout the gradients of two half batches, averaged, are those of the whole."""
@@ -62,8 +53,27 @@ def test_shards_train_what_one_process_trains_with_twice_the_batch(place, strate
     said = finish(start({**common, "batch_size": 8, "devices": "0 1", "strategy": strategy, "name": f"two-{strategy}"}))
     assert said.count("epoch 1:") == 1
     one, two = place["runs"] / name, place["runs"] / f"two-{strategy}"
-    assert curve(two) == pytest.approx(curve(one), rel=1e-4)
-    same_weights(one, two)
+    assert curve(two) == pytest.approx(curve(one), rel=1e-5)
+    assert_same_weights(one, two)
+
+
+def watch(_: int, options: dict[str, Any]) -> None:
+    """Train with ddp, and see before each step what its forward pass is to send first."""
+    usual, seen = TrainingModule.on_train_batch_start, []
+
+    def look(self: TrainingModule, *given: Any) -> None:
+        seen.append(self.trainer.model.will_sync_module_buffers())
+        usual(self, *given)
+
+    TrainingModule.on_train_batch_start = look  # type: ignore[method-assign]
+    train(TrainConfig.from_flat(options), Silent())
+    assert seen
+    assert not any(seen)
+
+
+def test_no_step_of_ddp_sends_all_items_vectors(forkserver, place):
+    options = {**OPTIONS, **place, "input_type": "id", "strategy": "ddp", "max_epochs": 1, "name": "watched"}
+    multiprocessing.start_processes(watch, (options,), nprocs=1, start_method="forkserver")
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +93,9 @@ def test_a_resumed_run_has_the_curve_of_a_straight_one_with_ddp(place, tiny_bert
     folder = place["runs"] / name
     assert {"best.ckpt", "last.ckpt"} == {path.name for path in (folder / "checkpoints").iterdir()}
     finish(start({**place, "max_epochs": 3, "resume": name}))
-    assert curve(folder) == pytest.approx(curve(straight), rel=1e-4)
-    assert curve(folder, "NDCG@10") == pytest.approx(curve(straight, "NDCG@10"), rel=1e-4)
-    same_weights(folder, straight)
+    assert curve(folder) == pytest.approx(curve(straight), rel=1e-5)
+    assert curve(folder, "NDCG@10") == pytest.approx(curve(straight, "NDCG@10"))
+    assert_same_weights(folder, straight)
 
 
 @pytest.mark.slow
@@ -118,7 +128,8 @@ def test_one_process_shards_as_well(place, strategy, precision, start, finish):
     name = f"none-{strategy}-{precision}"
     train(TrainConfig.from_flat({**options, "name": name}, {"name": "flag"}), Silent())
     finish(start({**options, "strategy": strategy, "name": f"alone-{strategy}-{precision}"}))
-    expected = pytest.approx(curve(place["runs"] / name), rel=1e-4 if precision == "32" else 1e-3)
+    # Measured: no difference in float32 or with FSDP, 2.3e-5 with DeepSpeed in bfloat16.
+    expected = pytest.approx(curve(place["runs"] / name), rel=1e-5 if precision == "32" else 2e-4)
     assert curve(place["runs"] / f"alone-{strategy}-{precision}") == expected
 
 

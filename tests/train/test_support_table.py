@@ -11,7 +11,8 @@ from tiny import TINY
 from plmrs.config import TrainConfig
 from plmrs.config.training import NEGATIVES, Loss
 from plmrs.data.dataset import Dataset, Histories
-from plmrs.data.splits import split_of
+from plmrs.data.negatives import sampling_log_q
+from plmrs.data.splits import split_of, training_counts
 from plmrs.errors import UserError
 from plmrs.model.load import load_run, new_recommender
 from plmrs.model.run import open_run
@@ -157,7 +158,17 @@ def test_a_cached_boundary_and_live_frozen_blocks_give_the_same_curve(configured
         train(config, Silent())
         rows = (tmp_path / "runs" / name / "metrics.csv").read_text().splitlines()
         curves.append([float(row.split(",")[rows[0].split(",").index("loss")]) for row in rows[1:]])
-    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+def test_logits_are_corrected_for_the_negatives_of_all_processes(configured, small_dataset, gathered):
+    """However they were started: two machines with two devices each are four."""
+    config = configured(input_type="id", loss="sampled", negatives=50, gather_negatives=gathered, devices="0 1")
+    counts = training_counts(split_of(small_dataset).train, small_dataset.n_items)
+    expected = sampling_log_q(counts, 200 if gathered else 50, "train")
+    found = new_recommender(config, small_dataset, None, processes=4).log_q
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
 
 
 def test_unique_items_and_every_position_give_the_same_gradients(configured, small_dataset):
@@ -197,4 +208,5 @@ def test_unique_items_and_every_position_give_the_same_gradients(configured, sma
     (total / n).backward()
     for name, p in model.named_parameters():
         if p.grad is not None:
-            torch.testing.assert_close(ours[name], p.grad, rtol=1e-3, atol=1e-6, msg=name)
+            # Gradients go up to 5; those of key biases are 0, but for the rounding of what they are summed from.
+            torch.testing.assert_close(ours[name], p.grad, rtol=1e-5, atol=2e-5, msg=name)
