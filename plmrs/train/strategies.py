@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import torch
 from pytorch_lightning.strategies import Strategy
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -21,6 +22,9 @@ from plmrs.devices import Devices
 from plmrs.errors import UserError
 from plmrs.train.fsdp import Fsdp
 from plmrs.train.zero import DeepSpeed
+
+FSDP_ON_CPUS = "2.7"
+"""The first PyTorch whose `fully_shard` works on CPUs: before, it asks for events that a CPU's stream had not."""
 
 
 def shards(strategy: str) -> bool:
@@ -32,13 +36,18 @@ def check_strategy(options: TrainerOptions, devices: Devices) -> None:
     """Refuse what cannot work before anything long starts.
 
     Raises:
-        UserError: DeepSpeed is missing, or the precision or the devices are not for this strategy.
+        UserError: DeepSpeed is missing, or the precision, the devices or PyTorch are not for this strategy.
     """
     name = options.strategy
     if shards(name) and options.precision == "16-mixed":
         raise UserError(
             f"--strategy {name}: float16 needs its gradients scaled, which works with whole weights alone.",
             "Use --precision bf16, or --strategy ddp.",
+        )
+    if name.startswith("fsdp") and devices.accelerator == "cpu" and torch.__version__ < FSDP_ON_CPUS:
+        raise UserError(
+            f"--strategy {name}: PyTorch {torch.__version__} shards on GPUs alone.",
+            f"Install PyTorch {FSDP_ON_CPUS} or newer, or use --strategy ddp.",
         )
     if not name.startswith("deepspeed"):
         return

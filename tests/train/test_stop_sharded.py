@@ -9,7 +9,7 @@ import pytest
 import torch
 from compared import curve
 from safetensors.torch import load_file
-from tiny import TINY
+from tiny import FSDP, TINY
 from torch import multiprocessing
 
 from plmrs.config import TrainConfig
@@ -42,7 +42,7 @@ def work(_: int, options: dict[str, Any]) -> None:
     run(resume="stopped")
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", pytest.param("deepspeed_stage_2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strategy", [FSDP, pytest.param("deepspeed_stage_2", marks=pytest.mark.slow)])
 def test_a_sharded_run_goes_on_from_the_batch_it_was_stopped_in(
     forkserver: Any, small_workspace: Any, small_dataset: Any, tmp_path: Path, strategy: str
 ) -> None:

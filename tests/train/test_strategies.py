@@ -7,8 +7,9 @@ import pytest
 import torch
 from compared import assert_same_weights, curve
 from safetensors.torch import load_file
-from tiny import TINY
+from tiny import FSDP, TINY
 from torch import multiprocessing
+from torch.torch_version import TorchVersion
 
 from plmrs.config import EvaluateConfig, TrainConfig, TrainerOptions
 from plmrs.devices import Devices
@@ -44,7 +45,7 @@ TUNED = {
 }
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", pytest.param("deepspeed_stage_3", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strategy", [FSDP, pytest.param("deepspeed_stage_3", marks=pytest.mark.slow)])
 def test_shards_train_what_one_process_trains_with_twice_the_batch(place, strategy, start, finish):
     """Without dropout the gradients of two half batches, averaged, are those of the whole."""
     common = {**OPTIONS, **place, "input_type": "id", "sasrec_hidden_dropout": 0.0, "max_epochs": 2}
@@ -154,6 +155,15 @@ def test_a_deepspeed_run_goes_on_with_as_many_processes(place, start, finish):
 def test_what_a_strategy_cannot_do_is_refused(options, devices, message):
     with pytest.raises(UserError, match=message):
         check_strategy(TrainerOptions(**options), devices)
+
+
+def test_a_pytorch_that_shards_on_gpus_alone_is_named(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.6.0+cpu"))
+    with pytest.raises(UserError, match=r"--strategy fsdp: PyTorch 2\.6\.0\+cpu shards on GPUs alone\.") as error:
+        check_strategy(TrainerOptions(strategy="fsdp"), Devices("cpu", [0, 1]))
+    assert "2.7" in (error.value.remedy or "")
+    check_strategy(TrainerOptions(strategy="fsdp"), Devices("gpu", [0, 1]))
+    check_strategy(TrainerOptions(strategy="ddp"), Devices("cpu", [0, 1]))
 
 
 def test_deepspeed_that_is_missing_is_named(monkeypatch):

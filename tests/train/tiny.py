@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import pytest
+import torch
+
+from plmrs.train.strategies import FSDP_ON_CPUS
+
 TINY: dict[str, Any] = {
     "dataset": "small",
     "sasrec_hidden_size": 16,
@@ -10,3 +15,7 @@ TINY: dict[str, Any] = {
     "sasrec_seq_len": 8,
     "accelerator": "cpu",
 }
+
+HAS_FSDP = torch.__version__ >= FSDP_ON_CPUS
+FSDP = pytest.param("fsdp", marks=pytest.mark.skipif(not HAS_FSDP, reason="this PyTorch shards on GPUs alone"))
+"""The strategy as a test's parameter."""
