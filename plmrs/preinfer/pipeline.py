@@ -62,3 +62,5 @@ def work_through(
         # must have ended before the cache is let go.
         reader.shutdown(wait=False, cancel_futures=True)
         writer.shutdown(cancel_futures=True)
+        # A future holds its error, the error this frame, and this frame the future: none would be freed at once.
+        del ahead, behind

@@ -18,6 +18,7 @@ def environment(devices: Devices) -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:  # It was put on the path by hand.
             continue
+    found["torch"] = str(torch.__version__)  # Names the build, CUDA or not, also where the package's version does not.
     return {**found, "system": f"{platform.system()} {platform.machine()}", "devices": _told(devices)}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 MODULES = (
     "plmrs.prepare.command", "plmrs.preinfer.command", "plmrs.train.command", "plmrs.evaluate.command",
     "plmrs.recommend.command", "plmrs.inspect.command", "transformers.models.bert.modeling_bert", "zarr", "tokenizers",
-    "torch.utils.tensorboard", "typer._adapters", "scipy.sparse", "pyarrow.parquet", "pyarrow.csv",
+    "torch.utils.tensorboard", "scipy.sparse", "pyarrow.parquet", "pyarrow.csv",
 )  # fmt: skip
 LONGEST = 120.0
 """Seconds after which a command counts as one that hangs."""
@@ -32,6 +32,8 @@ def warm() -> None:
     startup.defer_torchmetrics()
     for name in MODULES:
         import_module(name)
+    with contextlib.suppress(ModuleNotFoundError):  # Newer versions of Typer have it, and import it late.
+        import_module("typer._adapters")
 
 
 @dataclass

@@ -258,10 +258,10 @@ def random_options(rng: np.random.Generator, n_users: int) -> FilterOptions:
         min_item_seq_len=int(rng.integers(1, 4)),
         max_item_seq_len=rng.choice([None, 3, 4, 6]),
         k_core=rng.choice([None, 1, 2, 3]),
-        drop_repeats=rng.choice(["none", "consecutive", "all"]),
+        drop_repeats=str(rng.choice(["none", "consecutive", "all"])),
         sample_users=rng.choice([None, 1, max(1, n_users // 2)]),
         sample_seed=int(rng.integers(5)),
-        keep_items=rng.choice(["all", "interacted"]),
+        keep_items=str(rng.choice(["all", "interacted"])),
     )
 
 
