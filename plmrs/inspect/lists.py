@@ -1,9 +1,8 @@
 """What a workspace holds, a table a kind."""
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
 from plmrs.cache.find import cache_folders, open_cache
 from plmrs.data.dataset import open_dataset, prepared_names
@@ -13,8 +12,6 @@ from plmrs.inspect.evaluated import WANTED, own_metrics
 from plmrs.model.run import open_run, run_names
 from plmrs.report import Cell, Progress, Table
 from plmrs.workspace import Workspace
-
-Thing = TypeVar("Thing")
 
 DATASET, PLM = 14, 17
 """Characters of a name where a row has many cells; the details of the thing give it whole."""
@@ -29,40 +26,38 @@ def lists(workspace: Workspace, progress: Progress, whole: bool = False) -> list
     return found
 
 
-def _opened(
-    opener: Callable[[Workspace, str], Thing], workspace: Workspace, names: Iterable[str], progress: Progress
-) -> Iterator[Thing]:
-    """What can be opened of these; a damaged one is told and left out, so that it hides no other."""
+def _rows(row: Callable[[str], list[Cell]], names: Iterable[str], progress: Progress) -> list[list[Cell]]:
+    """A row of each that can be read; a damaged one is told and left out, so that it hides no other."""
+    rows = []
     for name in names:
         try:
-            yield opener(workspace, name)
+            rows.append(row(name))
         except UserError as error:
             progress.warn(error.message)
+    return rows
 
 
 def _prepared(workspace: Workspace, progress: Progress) -> Table:
-    rows: list[list[Cell]] = []
-    for dataset in _opened(open_dataset, workspace, prepared_names(workspace), progress):
-        count = len(dataset.histories.items)
-        rows.append(
-            [
-                dataset.name,
-                dataset.n_users,
-                dataset.n_items,
-                count,
-                dataset.manifest["split"]["method"],
-                dataset.fingerprint,
-                _day(dataset.manifest["created"]),
-            ]
-        )
+    def row(name: str) -> list[Cell]:
+        dataset = open_dataset(workspace, name)
+        return [
+            dataset.name,
+            dataset.n_users,
+            dataset.n_items,
+            len(dataset.histories.items),
+            dataset.manifest["split"]["method"],
+            dataset.fingerprint,
+            _day(dataset.manifest["created"]),
+        ]
+
     columns = ["data set", "users", "items", "interactions", "split", "fingerprint", "prepared"]
-    return Table("Prepared", columns, rows)
+    return Table("Prepared", columns, _rows(row, prepared_names(workspace), progress))
 
 
 def _cached(workspace: Workspace, progress: Progress, whole: bool) -> Table:
-    folders = map(str, cache_folders(workspace))
-    rows: list[list[Cell]] = [
-        [
+    def row(path: str) -> list[Cell]:
+        cache = open_cache(Path(path))
+        return [
             cache.dataset if whole else _cut(cache.dataset, DATASET),
             cache.plm if whole else _cut(cache.plm, PLM),
             cache.boundary,
@@ -71,9 +66,9 @@ def _cached(workspace: Workspace, progress: Progress, whole: bool) -> Table:
             short_state(cache),
             _day((cache.path / "zarr.json").stat().st_mtime),
         ]
-        for cache in _opened(lambda _, path: open_cache(Path(path)), workspace, folders, progress)
-    ]
-    return Table("Cached", ["data set", "language model", "boundary", "cache", "items", "state", "made"], rows)
+
+    columns = ["data set", "language model", "boundary", "cache", "items", "state", "made"]
+    return Table("Cached", columns, _rows(row, map(str, cache_folders(workspace)), progress))
 
 
 def _cut(name: str, most: int) -> str:
@@ -84,23 +79,22 @@ def _cut(name: str, most: int) -> str:
 
 
 def _trained(workspace: Workspace, progress: Progress) -> Table:
-    rows: list[list[Cell]] = []
-    for run in _opened(open_run, workspace, run_names(workspace), progress):
+    def row(name: str) -> list[Cell]:
+        run = open_run(workspace, name)
         result, tested = run.metrics, run.test_metrics
-        rows.append(
-            [
-                run.name,
-                run.manifest["dataset"],
-                run.config.model.input_type,
-                run.manifest["plm"] or "",
-                f"{result['best_epoch']} of {result['epochs']}" if result else "unfinished",
-                result["validation"].get(WANTED) if result else None,
-                own_metrics(tested).get(WANTED) if tested else None,
-                _day(run.manifest["created"]),
-            ]
-        )
+        return [
+            run.name,
+            run.manifest["dataset"],
+            run.config.model.input_type,
+            run.manifest["plm"] or "",
+            f"{result['best_epoch']} of {result['epochs']}" if result else "unfinished",
+            result["validation"].get(WANTED) if result else None,
+            own_metrics(tested).get(WANTED) if tested else None,
+            _day(run.manifest["created"]),
+        ]
+
     columns = ["run", "data set", "input", "language model", "best epoch", f"val {WANTED}", f"test {WANTED}", "begun"]
-    return Table("Trained", columns, rows)
+    return Table("Trained", columns, _rows(row, run_names(workspace), progress))
 
 
 def _day(made: float | str) -> str:

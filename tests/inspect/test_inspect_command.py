@@ -155,13 +155,17 @@ def test_the_path_of_a_cache_that_is_absent(places):
 
 
 def test_a_damaged_thing_hides_no_other(places):
-    cut = places["root"] / "prepared" / "cut"
+    shop = places["root"] / "prepared" / "shop"
+    cut, shorter = shop.with_name("cut"), shop.with_name("shorter")
     cut.mkdir()
     (cut / "manifest.json").write_text('{"format": 1,')
+    shutil.copytree(shop, shorter)
+    (shorter / "histories.feather").write_bytes((shop / "histories.feather").read_bytes()[:-1])
     try:
         assert [row[0] for row in tables(places)[0].rows] == ["shop"]
     finally:
         shutil.rmtree(cut)
+        shutil.rmtree(shorter)
 
 
 def test_a_damaged_manifest_is_one_line(places, tmp_path):

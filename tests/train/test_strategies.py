@@ -170,4 +170,4 @@ def test_deepspeed_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr("plmrs.train.strategies.find_spec", lambda name: None)
     with pytest.raises(UserError, match="DeepSpeed is not installed"):
         check_strategy(TrainerOptions(strategy="deepspeed_stage_3"), Devices("cpu", [0]))
-    check_strategy(TrainerOptions(strategy="fsdp"), Devices("cpu", [0, 1]))
+    check_strategy(TrainerOptions(strategy="fsdp"), Devices("gpu", [0, 1]))
