@@ -38,11 +38,33 @@ def check_listed(run: Run, words: str) -> None:
 
 
 @VERSIONS
-def test_a_prepared_data_set(place: Path, run: Run, version: int) -> None:
-    set_format(place / "data/prepared/shop/manifest.json", version)
-    for line in ("preinfer --plm bert", "train --input-type id", "evaluate one", "recommend one", "inspect shop"):
-        check_refused(run, line, "data/prepared/shop", version, "plmrs prepare shop")
-    check_listed(run, "data/prepared/shop has format")
+@pytest.mark.parametrize(
+    ("manifest", "within", "remedy", "lines"),
+    [
+        (
+            "data/prepared/shop/manifest.json", [], "plmrs prepare shop",
+            ["preinfer --plm bert", "train --input-type id", "evaluate one", "recommend one", "inspect shop"],
+        ),
+        (
+            "data/cache/shop/*/*.zarr/zarr.json", ["attributes"], "plmrs preinfer",
+            [CACHE, "train --plm bert --cache {name}", "evaluate two", "recommend two", "inspect {name}"],
+        ),
+        (
+            "runs/one/manifest.json", [], "train it again",
+            ["train --resume one", "evaluate one", "recommend one", "export one", "inspect one"],
+        ),
+    ],
+    ids=["data set", "cache", "run"],
+)  # fmt: skip
+def test_it_is_refused_and_listed(
+    place: Path, run: Run, version: int, manifest: str, within: list[str], remedy: str, lines: list[str]
+) -> None:
+    (path,) = place.glob(manifest)
+    name = str(path.parent.relative_to(place))
+    set_format(path, version, *within)
+    for line in lines:
+        check_refused(run, line.format(name=name), name, version, remedy)
+    check_listed(run, f"{name} has format")
 
 
 @VERSIONS
@@ -56,24 +78,6 @@ def test_tokens(place: Path, run: Run, version: int) -> None:
     assert code == 0, said
     assert f"Not used is {path.relative_to(place)}: another version of plmrs made it. It is replaced." in said
     assert path.read_bytes() == usual
-
-
-@VERSIONS
-def test_a_cache(place: Path, run: Run, version: int) -> None:
-    (path,) = place.glob("data/cache/shop/*/*.zarr")
-    set_format(path / "zarr.json", version, "attributes")
-    name = str(path.relative_to(place))
-    for line in (CACHE, f"train --plm bert --cache {name}", "evaluate two", "recommend two", f"inspect {name}"):
-        check_refused(run, line, name, version, "plmrs preinfer")
-    check_listed(run, f"{name} has format")
-
-
-@VERSIONS
-def test_a_run(place: Path, run: Run, version: int) -> None:
-    set_format(place / "runs/one/manifest.json", version)
-    for line in ("train --resume one", "evaluate one", "recommend one", "export one", "inspect one"):
-        check_refused(run, line, "runs/one", version, "train it again")
-    check_listed(run, "runs/one has format")
 
 
 @VERSIONS
